@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files: mapped or read whole on the way in, written under a temporary name and renamed on the way out.
+#ifndef CF_BASE_FILE_H
+#define CF_BASE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/status.h"
+
+// Bytes of a file, either mapped read-only or read into memory.
+typedef struct cf_bytes {
+    const uint8_t *data;
+    size_t size;
+    int mapped;
+} cf_bytes;
+
+// Maps a regular file (an empty one gives size 0 and data NULL). Directories, devices and unreadable files are errors
+// that name the path.
+cfine_status cf_file_map(const char *path, cf_bytes *out, cfine_error *err);
+
+// Reads a file, or standard input for "-", whole; more than limit bytes is an error.
+cfine_status cf_file_read(const char *path, size_t limit, cf_bytes *out, cfine_error *err);
+
+// Releases either kind; safe on a zeroed struct.
+void cf_bytes_release(cf_bytes *bytes);
+
+// A file being written: bytes go to "<path>.tmp-<pid>-<n>"; commit syncs and renames, abort removes. One of the two
+// must be called. Nothing appears under the final name before commit succeeded.
+typedef struct cf_writer {
+    char *path, *temporary;
+    FILE *stream;
+} cf_writer;
+
+cfine_status cf_writer_open(cf_writer *writer, const char *path, cfine_error *err);
+cfine_status cf_writer_write(cf_writer *writer, const void *data, size_t size, cfine_error *err);
+cfine_status cf_writer_commit(cf_writer *writer, cfine_error *err);
+void cf_writer_abort(cf_writer *writer);
+
+// All three steps at once.
+cfine_status cf_file_write(const char *path, const void *data, size_t size, cfine_error *err);
+
+// 1 if path names a directory.
+int cf_is_directory(const char *path);
+int cf_file_exists(const char *path);
+
+// Tests only: writes fail with "no space left" after this many more bytes; negative switches it off.
+void cf_file_fail_after(long bytes);
+
+#endif
