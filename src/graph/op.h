@@ -27,6 +27,7 @@ static inline int cf_dtype_size(cf_dtype dtype) {
     CF_OP(CONCAT, "concat", 1, 8)           /* along channels; vanishes: producers write into slices */                \
     CF_OP(TOKENS, "tokens", 1, 4)           /* maps [h,w,c] laid out one after another as tokens; vanishes likewise */ \
     CF_OP(SLICE, "slice", 1, 1)             /* channels first .. first+count; a view */                                \
+    CF_OP(HALO, "halo", 0, 0)               /* inserted by the plan: zeroes the border around a tensor */              \
     CF_OP(COPY, "copy", 1, 1)               /* inserted where a value needs two homes or another dtype */              \
     CF_OP(UPSAMPLE, "upsample", 1, 1)       /* nearest, 2x */                                                          \
     CF_OP(MAX_POOL, "max_pool", 1, 1)       /* zeros outside take part, as D-FINE pads before pooling */               \
@@ -66,7 +67,13 @@ const char *cf_act_name(cf_act act);
 // The exact formula, as the reference kernels use it.
 float cf_act_apply(cf_act act, float x);
 
-enum { CF_MAX_LEVELS = 4, CF_MAX_INPUTS = 8, CF_MAX_OUTPUTS = 1, CF_MAX_CONSTANTS = 3 };
+enum { CF_DEFORM_LEVELS = 6, CF_MAX_INPUTS = 8, CF_MAX_OUTPUTS = 1, CF_MAX_CONSTANTS = 3 };
+
+// FP32 constants of a node in the order that CF_OPS lists. data is NULL where the node has none.
+typedef struct cf_constant {
+    float *data;
+    int32_t rank, shape[4];
+} cf_constant;
 
 // y = act(conv(x) + bias); y = y * scale + shift; y = y + residual. In this order, whatever is absent left out.
 typedef struct cf_conv_attr {
@@ -93,8 +100,8 @@ typedef struct cf_norm_attr {
 // zeros outside, pixel centres at (i + 0.5) / size. With discrete = 1 the nearest pixel, clamped to the map.
 typedef struct cf_deform_attr {
     int32_t heads, levels, discrete;
-    int32_t points[CF_MAX_LEVELS];
-    int32_t height[CF_MAX_LEVELS], width[CF_MAX_LEVELS]; // of each level's map; tokens in this order
+    int32_t points[CF_DEFORM_LEVELS];
+    int32_t height[CF_DEFORM_LEVELS], width[CF_DEFORM_LEVELS]; // of each level's map; tokens in this order
     float offset_scale;
 } cf_deform_attr;
 

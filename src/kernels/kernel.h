@@ -25,12 +25,6 @@ typedef struct cf_tensor {
     int32_t zero; //
 } cf_tensor;
 
-// FP32 constants of a node in the order that op.h lists, for packing. data is NULL where the node has none.
-typedef struct cf_constant {
-    const float *data;
-    int32_t rank, shape[4];
-} cf_constant;
-
 // What a kernel must know to accept, size and pack: shapes, dtypes and strides of all tensors (data pointers are NULL),
 // attributes, constants.
 typedef struct cf_problem {
