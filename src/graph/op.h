@@ -3,6 +3,25 @@
 //
 // Operators are coarse and made for this network. Shapes are per image, height x width x channels ("hwc"); a sequence
 // of T tokens with d channels is 1 x T x d. Weights are constants of the node, FP32, in PyTorch's order.
+//
+// What the list below leaves open (kernels/ref holds every formula in full):
+// - add, mul: b is the second input, whose dimensions of size 1 repeat (one channel over all channels, one pixel over
+//   all pixels), or else the constant [rows, cols], rows = h*w or 1, cols = c or 1, the same for every image.
+// - activation, scale_shift, copy, add and mul may change the dtype; sums and products are formed in FP32.
+// - norm, gate: over the channels of each pixel, (v - mean) / sqrt(variance + epsilon) * weight + bias; with rms
+//   v / sqrt(mean of v*v + epsilon) * weight. v of norm is x, plus the second input where there is one; v of gate is
+//   sigmoid(g[:d]) * a + sigmoid(g[d:]) * b. Gates come before their sigmoid.
+// - max_pool, avg_pool: a window is kernel x kernel; avg_pool always divides by its full area.
+// - attention: k and v may have another number of tokens than q.
+// - top_queries: indices (I32, one channel, Q pixels), best row first; of equal rows the lower index first; a NaN score
+//   counts as minus infinity. Q is at most T. Indices that gather and reference read lie in 0..T-1.
+// - reference: an invalid anchor is FLT_MAX, which makes the box 1.
+// - shift_box: inverse_sigmoid(x) = log(max(x, 1e-5) / max(1 - x, 1e-5)) with x limited to 0..1.
+// - deform: offsets [Q, heads*points*2] in x, y pairs, weights [Q, heads*points] before their softmax, points of a head
+//   ordered by level; head i reads and writes channels i*d/heads .. of memory and output.
+// - refine, quality: sides are ordered left, top, right, bottom, `bins` logits each, before their softmax. quality
+//   gives per side the k greatest probabilities, descending, then their mean.
+// - boxes are centre x, centre y, width, height in fractions of the image.
 #ifndef CF_GRAPH_OP_H
 #define CF_GRAPH_OP_H
 
@@ -22,7 +41,7 @@ static inline int cf_dtype_size(cf_dtype dtype) {
     CF_OP(BATCH_NORM, "batch_norm", 1, 1)   /* x; scale, shift [c]: folded into conv by a pass */                      \
     CF_OP(ACTIVATION, "activation", 1, 1)   /* x */                                                                    \
     CF_OP(SCALE_SHIFT, "scale_shift", 1, 1) /* x * scale + shift: the learnable affine block */                        \
-    CF_OP(ADD, "add", 1, 2)                 /* a + b, b may have one channel or be a constant [h*w,c] */               \
+    CF_OP(ADD, "add", 1, 2)                 /* a + b; b an input or a constant [h*w,c], see above */                   \
     CF_OP(MUL, "mul", 1, 2)                 /* a * b, likewise; a constant of one column masks rows */                 \
     CF_OP(CONCAT, "concat", 1, 8)           /* along channels; vanishes: producers write into slices */                \
     CF_OP(TOKENS, "tokens", 1, 4)           /* maps [h,w,c] laid out one after another as tokens; vanishes likewise */ \
