@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: Apache-2.0
+// checkops: runs every kernel that this CPU can run against the reference, or times it (--bench).
+#include "checkops/checkops.h"
+
+#include <dirent.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cpu.h"
+
+#define DECLARE(op) extern const check_op op;
+CHECK_OPS(DECLARE)
+
+enum { MAX_THREADS = 3, MAX_KERNELS = 64, MAX_REPORTED = 20 };
+
+typedef struct {
+    const cf_kernel *kernel;
+    long checked, refused, failed;
+    double worst; // largest error / allowed error
+} tally;
+
+struct check_run {
+    int quick, bench, list, threads, bench_images;
+    const char *filter, *kernel_filter, *shapes;
+    double peak; // GFLOP/s of one core, for the share; 0: unknown
+    cf_pool *pools[MAX_THREADS + 1];
+    const check_op *op;
+    tally tallies[MAX_KERNELS];
+    int kernels;
+    long cases, failures;
+    char seen[1024][96]; // shape lines already given out
+    int seen_count;
+};
+
+int check_is_quick(const check_run *run) {
+    return run->quick;
+}
+int check_is_bench(const check_run *run) {
+    return run->bench;
+}
+const char *check_shapes(const check_run *run) {
+    return run->shapes;
+}
+
+static uint32_t next(check_random *random) {
+    random->state = random->state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(random->state >> 33);
+}
+
+float check_uniform(check_random *random, float low, float high) {
+    return low + (high - low) * (float)next(random) / 2147483648.0f;
+}
+
+uint32_t check_below(check_random *random, uint32_t count) {
+    return next(random) % count;
+}
+
+float check_value(check_random *random, check_values kind) {
+    float value = check_uniform(random, -1, 1);
+    switch (kind) {
+    case CHECK_LARGE: return next(random) % 4 ? value * 1e4f : value * 1e-4f;
+    case CHECK_CANCEL: return next(random) % 2 ? 1 + value * 1e-3f : -1 + value * 1e-3f;
+    case CHECK_DENORMAL: return next(random) % 2 ? value * 1e-39f : value;
+    case CHECK_SATURATE: return next(random) % 2 ? 100 : -100;
+    default: return value;
+    }
+}
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+// One problem made concrete: tensors, constants, results.
+typedef struct {
+    cf_problem problem;
+    check_buffer in[CF_MAX_INPUTS], out, reference;
+    float *constants[CF_MAX_CONSTANTS];
+    double *magnitude;
+    size_t elements; // of the output
+} bench_case;
+
+static size_t count_of(const cf_tensor *tensor, int images) {
+    return (size_t)images * (size_t)tensor->h * (size_t)tensor->w * (size_t)tensor->c;
+}
+
+static void free_case(bench_case *made) {
+    for (int i = 0; i < CF_MAX_INPUTS; i++) check_buffer_free(&made->in[i]);
+    check_buffer_free(&made->out);
+    check_buffer_free(&made->reference);
+    for (int i = 0; i < CF_MAX_CONSTANTS; i++) free(made->constants[i]);
+    free(made->magnitude);
+}
+
+static void die(const char *what) {
+    fprintf(stderr, "checkops: %s\n", what);
+    exit(2);
+}
+
+static void *need(void *block) {
+    if (!block) die("out of memory");
+    return block;
+}
+
+static void *need_aligned(size_t bytes) {
+    void *block = NULL;
+    if (posix_memalign(&block, 64, bytes)) die("out of memory");
+    return block;
+}
+
+static void make_case(const check_op *op, const check_case *one, bench_case *made) {
+    memset(made, 0, sizeof *made);
+    made->problem = one->problem;
+    cf_problem *problem = &made->problem;
+    check_random random = {one->seed * 7919 + 1};
+    for (int i = 0; i < problem->inputs; i++) {
+        if (!check_buffer_make(&made->in[i], &problem->in[i], problem->images, one->in_gap[i], 0)) die("out of memory");
+        problem->in[i] = made->in[i].tensor;
+        problem->in[i].data = NULL;
+        size_t count = count_of(&problem->in[i], problem->images);
+        float *values = need(malloc(count * sizeof *values));
+        if (op->fill) op->fill(one, i, values, count, &random);
+        for (size_t k = 0; k < count && !op->fill; k++) values[k] = check_value(&random, one->values);
+        check_buffer_set(&made->in[i], problem->images, values);
+        free(values);
+    }
+    for (int i = 0; i < CF_MAX_CONSTANTS; i++) {
+        cf_constant *constant = &problem->constant[i];
+        size_t count = constant->rank > 0;
+        for (int d = 0; d < constant->rank; d++) count *= (size_t)constant->shape[d];
+        if (count == 0) continue;
+        made->constants[i] = need(malloc(count * sizeof(float)));
+        if (op->fill_constant) op->fill_constant(one, i, made->constants[i], count, &random);
+        for (size_t k = 0; k < count && !op->fill_constant; k++)
+            made->constants[i][k] = check_value(&random, one->values);
+        constant->data = made->constants[i];
+    }
+    if (!check_buffer_make(&made->out, &problem->out[0], problem->images, one->out_gap, 1)) die("out of memory");
+    problem->out[0] = made->out.tensor;
+    problem->out[0].data = NULL;
+    made->elements = count_of(&problem->out[0], problem->images);
+}
+
+typedef struct {
+    const cf_kernel *kernel;
+    const cf_call *call;
+} task_arg;
+
+static void task(void *arg, const cf_team *team) {
+    const task_arg *a = arg;
+    a->kernel->run(a->call, team);
+}
+
+// A kernel ready to run on a made case: packed constants and scratch, both with canaries behind them.
+typedef struct {
+    cf_problem problem;
+    cf_call call;
+    void *packed, *scratch;
+    size_t packed_bytes, scratch_bytes;
+} ready;
+
+enum { TAIL = 64 };
+
+static void prepare(const bench_case *made, const cf_kernel *kernel, const check_buffer *out, int threads, ready *r) {
+    memset(r, 0, sizeof *r);
+    r->problem = made->problem;
+    r->problem.threads = threads;
+    r->problem.out[0] = out->tensor;
+    r->problem.out[0].data = NULL;
+    r->packed_bytes = kernel->packed_size ? kernel->packed_size(&r->problem) : 0;
+    r->scratch_bytes = kernel->scratch_size ? kernel->scratch_size(&r->problem) : 0;
+    r->packed = need_aligned(r->packed_bytes + TAIL);
+    r->scratch = need_aligned(r->scratch_bytes + TAIL);
+    memset(r->packed, 0xff, r->packed_bytes + TAIL);
+    memset(r->scratch, 0xff, r->scratch_bytes + TAIL);
+    if (kernel->pack) kernel->pack(&r->problem, r->packed);
+    r->call.images = made->problem.images;
+    for (int i = 0; i < made->problem.inputs; i++) r->call.in[i] = made->in[i].tensor;
+    r->call.out[0] = out->tensor;
+    r->call.packed = r->packed;
+    r->call.scratch = r->scratch;
+}
+
+static size_t tail_damage(const ready *r) {
+    size_t damaged = 0;
+    for (int i = 0; i < TAIL; i++) {
+        damaged += ((unsigned char *)r->packed)[r->packed_bytes + (size_t)i] != 0xff;
+        damaged += ((unsigned char *)r->scratch)[r->scratch_bytes + (size_t)i] != 0xff;
+    }
+    return damaged;
+}
+
+static void run_ready(check_run *run, const cf_kernel *kernel, ready *r) {
+    // Run time knows no constants.
+    for (int i = 0; i < CF_MAX_CONSTANTS; i++) r->problem.constant[i].data = NULL;
+    r->call.problem = &r->problem;
+    task_arg arg = {kernel, &r->call};
+    cf_pool_run(run->pools[r->problem.threads], task, &arg);
+}
+
+static void release(ready *r) {
+    free(r->packed);
+    free(r->scratch);
+}
+
+// Half a step of the format at this value: what a correctly rounded result may differ.
+static double half_step(const cf_tensor *out, double value) {
+    int exponent;
+    frexp(value, &exponent); // |value| < 2^exponent
+    switch (out->dtype) {
+    case CF_F32: return ldexp(1, exponent - 25);
+    case CF_BF16: return ldexp(1, exponent - 9);
+    case CF_F16: return fmax(ldexp(1, exponent - 12), 0x1p-25);
+    case CF_S8:
+    case CF_U8: return out->scale * 0.5;
+    default: return 0;
+    }
+}
+
+static double clamp_to_format(const cf_tensor *out, double value) {
+    double least = out->dtype == CF_S8 ? -128 : 0, most = out->dtype == CF_S8 ? 127 : 255;
+    if (out->dtype == CF_F16) return fabs(value) >= 65520 ? copysign(INFINITY, value) : value;
+    if (out->dtype != CF_S8 && out->dtype != CF_U8) return value;
+    return fmin(fmax(value, (least - out->zero) * out->scale), (most - out->zero) * out->scale);
+}
+
+static int compare(check_run *run, const check_case *one, const bench_case *made, tally *t, int threads) {
+    const cf_tensor *got = &made->out.tensor, *want = &made->reference.tensor;
+    double unit = run->op->unit ? run->op->unit(one, t->kernel) : 4e-6;
+    size_t i = 0, wrong = 0;
+    double worst = 0, first_got = 0, first_want = 0;
+    int at[4] = {0};
+    for (int n = 0; n < made->problem.images; n++)
+        for (int y = 0; y < got->h; y++)
+            for (int x = 0; x < got->w; x++)
+                for (int c = 0; c < got->c; c++, i++) {
+                    double w = clamp_to_format(got, cf_tensor_get(want, n, y, x, c));
+                    double g = cf_tensor_get(got, n, y, x, c);
+                    if (g == w) continue;
+                    double allowed = half_step(got, w) * 1.001 + unit * made->magnitude[i] + 1e-37;
+                    double share = fabs(g - w) / allowed;
+                    if (!(share <= 1) && wrong++ == 0) {
+                        first_got = g, first_want = w;
+                        at[0] = n, at[1] = y, at[2] = x, at[3] = c;
+                    }
+                    if (!(share <= worst)) worst = share;
+                }
+    if (!(worst <= t->worst)) t->worst = worst;
+    if (wrong && run->failures < MAX_REPORTED)
+        printf("FAIL %s: %s, %d threads: %zu of %zu wrong; image %d y %d x %d c %d: %.9g, should be %.9g\n",
+               t->kernel->name, one->name, threads, wrong, made->elements, at[0], at[1], at[2], at[3], first_got,
+               first_want);
+    return wrong == 0;
+}
+
+static int check_kernel(check_run *run, const check_case *one, bench_case *made, tally *t, int threads) {
+    ready r;
+    prepare(made, t->kernel, &made->out, threads, &r);
+    check_buffer_set(&made->out, made->problem.images, NULL);
+    check_buffer_remember(&made->out);
+    for (int i = 0; i < made->problem.inputs; i++) check_buffer_remember(&made->in[i]);
+    run_ready(run, t->kernel, &r);
+    int ok = compare(run, one, made, t, threads);
+    size_t damaged = check_buffer_damage(&made->out, made->problem.images), changed = 0;
+    for (int i = 0; i < made->problem.inputs; i++)
+        changed += memcmp(made->in[i].before, made->in[i].block, made->in[i].bytes) != 0;
+    damaged += tail_damage(&r);
+    if (damaged || changed) {
+        if (run->failures < MAX_REPORTED)
+            printf("FAIL %s: %s, %d threads: %zu bytes written outside, %zu inputs changed\n", t->kernel->name,
+                   one->name, threads, damaged, changed);
+        ok = 0;
+    }
+    release(&r);
+    return ok;
+}
+
+static void time_kernel(check_run *run, const check_case *one, const bench_case *made, const cf_kernel *kernel) {
+    ready r;
+    prepare(made, kernel, &made->out, run->threads, &r);
+    double times[1000], total = 0;
+    int runs = 0;
+    run_ready(run, kernel, &r);
+    while (runs < 1000 && (runs < 5 || total < 0.15)) {
+        double start = seconds();
+        run_ready(run, kernel, &r);
+        times[runs] = seconds() - start;
+        total += times[runs++];
+    }
+    for (int i = 1; i < runs; i++) // insertion sort: the median is wanted
+        for (int k = i; k > 0 && times[k] < times[k - 1]; k--) {
+            double swap = times[k];
+            times[k] = times[k - 1], times[k - 1] = swap;
+        }
+    double median = times[runs / 2], rate = run->op->work ? run->op->work(&made->problem) / median * 1e-9 : 0;
+    printf("%-28s %-60s %9.4f ms %9.1f GFLOP/s", kernel->name, one->name, median * 1e3, rate);
+    if (run->peak > 0) printf(" %5.1f%%", 100 * rate / (run->peak * run->threads));
+    printf("\n");
+    release(&r);
+}
+
+static void emit_bench(check_run *run, const check_case *one, bench_case *made) {
+    int best = 1;
+    for (int k = 0; k < run->kernels - 1; k++) {
+        const cf_kernel *kernel = run->tallies[k].kernel;
+        made->problem.threads = run->threads;
+        if ((kernel->cpu & ~cf_cpu_features()) != 0 || kernel->refuse(&made->problem)) continue;
+        if (run->kernel_filter && !strstr(kernel->name, run->kernel_filter)) continue;
+        time_kernel(run, one, made, kernel);
+        best = 0;
+    }
+    if (best) printf("%-28s %-60s only the reference\n", "-", one->name);
+}
+
+void check_emit(check_run *run, const check_case *one) {
+    if (run->filter && !strstr(one->name, run->filter)) return;
+    run->cases++;
+    if (run->list) {
+        printf("%s\n", one->name);
+        return;
+    }
+    bench_case made;
+    make_case(run->op, one, &made);
+    if (run->bench) {
+        emit_bench(run, one, &made);
+        free_case(&made);
+        return;
+    }
+    int useful = 0;
+    for (int k = 0; k < run->kernels; k++) {
+        tally *t = &run->tallies[k];
+        if (run->kernel_filter && !strstr(t->kernel->name, run->kernel_filter)) continue;
+        made.problem.threads = 1;
+        if ((t->kernel->cpu & ~cf_cpu_features()) == 0 && !t->kernel->refuse(&made.problem)) useful = 1;
+    }
+    if (useful) {
+        // The reference gives unrounded FP32 results; kernels are held to those, rounded to their format.
+        const cf_kernel *reference = run->tallies[run->kernels - 1].kernel;
+        cf_tensor shape = made.problem.out[0];
+        if (shape.dtype != CF_I32) shape.dtype = CF_F32;
+        shape.halo = 0;
+        if (!check_buffer_make(&made.reference, &shape, made.problem.images, 0, 0)) die("out of memory");
+        ready r;
+        prepare(&made, reference, &made.reference, MAX_THREADS - 1, &r);
+        run_ready(run, reference, &r);
+        made.magnitude = need(malloc((made.elements + 1) * sizeof(double)));
+        if (run->op->magnitude) {
+            // The hook may run the reference again, on other data: give it the constants too.
+            for (int i = 0; i < CF_MAX_CONSTANTS; i++) r.problem.constant[i].data = made.constants[i];
+            run->op->magnitude(one, &r.call, made.magnitude);
+        } else {
+            size_t i = 0;
+            for (int n = 0; n < made.problem.images; n++)
+                for (int y = 0; y < shape.h; y++)
+                    for (int x = 0; x < shape.w; x++)
+                        for (int c = 0; c < shape.c; c++)
+                            made.magnitude[i++] = fmax(1, fabs(cf_tensor_get(&made.reference.tensor, n, y, x, c)));
+        }
+        release(&r);
+    }
+    for (int k = 0; k < run->kernels && useful; k++) {
+        tally *t = &run->tallies[k];
+        if (run->kernel_filter && !strstr(t->kernel->name, run->kernel_filter)) continue;
+        if ((t->kernel->cpu & ~cf_cpu_features()) != 0) continue;
+        if (run->quick && k == run->kernels - 1 && cf_cpu_features()) continue; // it has a run of its own, scalar
+        int threads_first = run->quick ? 1 + (int)(run->cases % MAX_THREADS) : 1;
+        int threads_last = run->quick ? threads_first : MAX_THREADS;
+        for (int threads = threads_first; threads <= threads_last; threads++) {
+            made.problem.threads = threads;
+            if (t->kernel->refuse(&made.problem)) {
+                t->refused++;
+                break;
+            }
+            t->checked++;
+            if (!check_kernel(run, one, &made, t, threads)) t->failed++, run->failures++;
+        }
+    }
+    free_case(&made);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_shape_file(const struct dirent *entry) {
+    size_t length = strlen(entry->d_name);
+    return length > 4 && !strcmp(entry->d_name + length - 4, ".txt");
+}
+
+static int seen_before(check_run *run, const char *text) {
+    for (int i = 0; i < run->seen_count; i++)
+        if (!strcmp(run->seen[i], text)) return 1;
+    if (run->seen_count < 1024 && strlen(text) < sizeof run->seen[0]) strcpy(run->seen[run->seen_count++], text);
+    return 0;
+}
+
+void check_shape_lines(check_run *run, cf_op op, void (*line)(void *context, const char *model, const char *text),
+                       void *context) {
+    struct dirent **files;
+    int count = scandir(run->shapes, &files, is_shape_file, by_name);
+    if (count < 0) die("no folder of shape files; give it with --shapes");
+    run->seen_count = 0;
+    for (int i = 0; i < count; i++) {
+        char path[4096], text[512], model[64];
+        snprintf(path, sizeof path, "%s/%s", run->shapes, files[i]->d_name);
+        snprintf(model, sizeof model, "%.*s", (int)strlen(files[i]->d_name) - 4, files[i]->d_name);
+        FILE *file = fopen(path, "r");
+        if (!file) die(path);
+        while (fgets(text, sizeof text, file)) {
+            text[strcspn(text, "\n")] = 0;
+            size_t name = strlen(cf_op_name(op));
+            if (strncmp(text, cf_op_name(op), name) || text[name] != ' ') continue;
+            const char *shape = strchr(text + name + 1, ' '); // behind the layer's name
+            if (!shape || seen_before(run, shape)) continue;
+            line(context, model, text + name + 1);
+        }
+        fclose(file);
+        free(files[i]);
+    }
+    free(files);
+}
+
+static void usage(FILE *to) {
+    fprintf(to, "usage: checkops [--quick] [--bench] [--list] [--op NAME] [--filter TEXT] [--kernel TEXT]\n"
+                "                [--cpu LEVEL] [--threads N] [--images N] [--peak GFLOPS] [--shapes DIR]\n"
+                "Compares every kernel with its reference, or times it (--bench). LEVEL: scalar, avx2, avx512,\n"
+                "avx512vnni, avx512bf16, amx, native. Exit status 1: a kernel is wrong.\n");
+}
+
+static void run_op(check_run *run, const check_op *op) {
+    run->op = op;
+    int count;
+    const cf_kernel *const *list = cf_kernels_of(op->op, &count);
+    if (count > MAX_KERNELS) die("more kernels than MAX_KERNELS");
+    run->kernels = count;
+    memset(run->tallies, 0, sizeof run->tallies);
+    for (int i = 0; i < count; i++) run->tallies[i].kernel = list[i];
+    op->cases(run);
+    if (run->bench || run->list) return;
+    for (int i = 0; i < count; i++) {
+        const tally *t = &run->tallies[i];
+        if (t->kernel->cpu & ~cf_cpu_features())
+            printf("%-30s not run: this CPU or the mask lacks what it needs\n", t->kernel->name);
+        else
+            printf("%-30s %6ld checked, %6ld refused, %ld failed, worst %.3f of allowed\n", t->kernel->name, t->checked,
+                   t->refused, t->failed, t->worst);
+    }
+}
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {{"quick", no_argument, 0, 'q'},
+                                            {"bench", no_argument, 0, 'b'},
+                                            {"list", no_argument, 0, 'l'},
+                                            {"op", required_argument, 0, 'o'},
+                                            {"filter", required_argument, 0, 'f'},
+                                            {"kernel", required_argument, 0, 'k'},
+                                            {"cpu", required_argument, 0, 'c'},
+                                            {"threads", required_argument, 0, 't'},
+                                            {"peak", required_argument, 0, 'p'},
+                                            {"shapes", required_argument, 0, 's'},
+                                            {"images", required_argument, 0, 'i'},
+                                            {"help", no_argument, 0, 'h'},
+                                            {0, 0, 0, 0}};
+    static check_run run = {.threads = 1, .bench_images = 1, .shapes = CFINE_SOURCE_DIR "/tests/shapes"};
+    const char *only = NULL;
+    uint32_t mask;
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) switch (option) {
+        case 'q': run.quick = 1; break;
+        case 'b': run.bench = 1; break;
+        case 'l': run.list = 1; break;
+        case 'o': only = optarg; break;
+        case 'f': run.filter = optarg; break;
+        case 'k': run.kernel_filter = optarg; break;
+        case 'c':
+            if (!cf_cpu_mask_parse(optarg, &mask)) die("unknown --cpu level");
+            cf_cpu_set_mask(mask);
+            break;
+        case 't': run.threads = atoi(optarg); break;
+        case 'i': run.bench_images = atoi(optarg); break;
+        case 'p': run.peak = atof(optarg); break;
+        case 's': run.shapes = optarg; break;
+        case 'h': usage(stdout); return 0;
+        default: usage(stderr); return 2;
+        }
+    if (run.threads < 1 || run.threads > MAX_THREADS) die("--threads: 1 to 3");
+    for (int i = 1; i <= MAX_THREADS; i++) {
+        cfine_error error;
+        if (cf_pool_create(i, 0, &run.pools[i], &error) != CFINE_OK) die(error.message);
+    }
+    char features[256];
+    cf_cpu_describe(cf_cpu_features(), features, sizeof features);
+    printf("CPU features used: %s\n", features);
+    static const check_op *const ops[] = {
+#define ADDRESS(op) &op,
+        CHECK_OPS(ADDRESS)
+#undef ADDRESS
+    };
+    int covered[CF_OP_COUNT] = {0};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        covered[ops[i]->op] = 1;
+        if (!only || !strcmp(only, cf_op_name(ops[i]->op))) run_op(&run, ops[i]);
+    }
+    int uncovered = 0;
+    for (int op = 0; op < CF_OP_COUNT && !run.bench && !only; op++) {
+        int count;
+        cf_kernels_of((cf_op)op, &count);
+        if (count && !covered[op]) printf("no cases for operator %s\n", cf_op_name((cf_op)op)), uncovered++;
+    }
+    for (int i = 1; i <= MAX_THREADS; i++) cf_pool_destroy(run.pools[i]);
+    if (!run.bench && !run.list)
+        printf("%ld cases, %ld failures, %d operators without cases\n", run.cases, run.failures, uncovered);
+    return run.failures ? 1 : 0;
+}
