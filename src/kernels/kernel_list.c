@@ -6,7 +6,11 @@
 #include "kernels/kernel.h"
 
 // One line an operator, one entry a kernel: X(kernel).
-#define CF_CONV_KERNELS(X) X(cf_conv_ref)
+#define CF_CONV_KERNELS(X)                                                                                             \
+    X(cf_conv_int8_avx512)                                                                                             \
+    X(cf_conv_bf16_avx512)                                                                                             \
+    X(cf_conv_f32_avx512)                                                                                              \
+    X(cf_conv_ref)
 #define CF_BATCH_NORM_KERNELS(X) X(cf_batch_norm_ref)
 #define CF_ACTIVATION_KERNELS(X) X(cf_activation_ref)
 #define CF_SCALE_SHIFT_KERNELS(X) X(cf_scale_shift_ref)

@@ -305,16 +305,16 @@ static void time_kernel(check_run *run, const check_case *one, const bench_case 
 }
 
 static void emit_bench(check_run *run, const check_case *one, bench_case *made) {
-    int best = 1;
+    int none = 1;
     for (int k = 0; k < run->kernels - 1; k++) {
         const cf_kernel *kernel = run->tallies[k].kernel;
         made->problem.threads = run->threads;
         if ((kernel->cpu & ~cf_cpu_features()) != 0 || kernel->refuse(&made->problem)) continue;
         if (run->kernel_filter && !strstr(kernel->name, run->kernel_filter)) continue;
         time_kernel(run, one, made, kernel);
-        best = 0;
+        none = 0;
     }
-    if (best) printf("%-28s %-60s only the reference\n", "-", one->name);
+    if (none && !run->kernel_filter) printf("%-28s %-60s only the reference\n", "-", one->name);
 }
 
 void check_emit(check_run *run, const check_case *one) {
@@ -509,8 +509,9 @@ int main(int argc, char **argv) {
     for (int op = 0; op < CF_OP_COUNT && !run.bench && !only; op++) {
         int count;
         cf_kernels_of((cf_op)op, &count);
-        if (count && !covered[op]) printf("no cases for operator %s\n", cf_op_name((cf_op)op)), uncovered++;
+        if (count && !covered[op]) printf("%s %s", uncovered++ ? "," : "no cases for:", cf_op_name((cf_op)op));
     }
+    if (uncovered) printf("\n");
     for (int i = 1; i <= MAX_THREADS; i++) cf_pool_destroy(run.pools[i]);
     if (!run.bench && !run.list)
         printf("%ld cases, %ld failures, %d operators without cases\n", run.cases, run.failures, uncovered);

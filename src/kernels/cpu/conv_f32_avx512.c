@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// FP32 convolution with AVX-512 fused multiply-adds.
+#include "base/cpu.h"
+#include "kernels/cpu/conv_avx512.h"
+
+CF_INLINE __m512 dot(__m512 sums, __m512i a, __m512i b) {
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sums);
+}
+
+CF_MICRO_TABLE_AVX512(micro, dot)
+
+static void store(const cf_conv_store *s) {
+    cf_store_avx512(s, 0);
+}
+
+static const char *refuse(const cf_problem *problem) {
+    return cf_conv_refuse(problem, CF_F32);
+}
+
+static void run(const cf_call *call, const cf_team *team) {
+    static const cf_conv_machine machine = {{20, 14, 0}, 2, micro, store};
+    cf_conv_run(call, team, &machine);
+}
+
+const cf_kernel cf_conv_f32_avx512 = {.name = "conv_f32_avx512",
+                                      .op = CF_OP_CONV,
+                                      .cpu = CF_CPU_AVX512 | CF_CPU_AVX2,
+                                      .refuse = refuse,
+                                      .packed_size = cf_conv_packed_size,
+                                      .pack = cf_conv_pack,
+                                      .run = run};

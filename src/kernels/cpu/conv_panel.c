@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/conv_panel.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+
+// Bytes of input that one thread sweeps over before it takes the next panels: they should stay in half of a 1 MiB L2.
+enum { BLOCK_BYTES = 256 << 10 };
+
+int cf_conv_halo_suffices(const cf_problem *problem) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    const cf_tensor *in = &problem->in[0], *out = &problem->out[0];
+    int below = (out->h - 1) * attr->stride - attr->pad_top + attr->kernel_h - in->h;
+    int right = (out->w - 1) * attr->stride - attr->pad_left + attr->kernel_w - in->w;
+    return attr->pad_top <= in->halo && attr->pad_left <= in->halo && below <= in->halo && right <= in->halo;
+}
+
+static int stored(cf_dtype dtype) {
+    return dtype == CF_F32 || dtype == CF_BF16 || dtype == CF_U8 || dtype == CF_S8;
+}
+
+const char *cf_conv_refuse(const cf_problem *problem, cf_dtype dtype) {
+    if (problem->in[0].dtype != dtype) return "another input type";
+    if (!stored(problem->out[0].dtype)) return "output type";
+    if (problem->inputs > 1 && !stored(problem->in[1].dtype)) return "residual type";
+    if (problem->attr.conv.groups != 1) return "groups";
+    if (!cf_conv_halo_suffices(problem)) return "halo narrower than the padding";
+    return NULL;
+}
+
+static int lines_join(const cf_tensor *tensor) {
+    return tensor->row == tensor->pixel * tensor->w;
+}
+
+static int images_join(const cf_tensor *tensor) {
+    return lines_join(tensor) && tensor->image == tensor->row * tensor->h;
+}
+
+void cf_conv_geometry_make(const cf_problem *problem, int images, cf_conv_geometry *g) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    const cf_tensor *in = &problem->in[0], *out = &problem->out[0], *add = problem->inputs > 1 ? &problem->in[1] : out;
+    int size = cf_dtype_size(in->dtype), kh = attr->kernel_h, kw = attr->kernel_w;
+    int merged = in->pixel == in->c && kw > 1; // a kernel row is one stretch
+    int length = merged ? kw * in->c : in->c;
+    g->group = 4 / size;
+    g->outputs = out->c;
+    g->panels = (out->c + CF_PANEL - 1) / CF_PANEL;
+    g->rows = kh;
+    g->cols = merged ? 1 : kw;
+    g->groups = length / g->group;
+    g->tail = length % g->group;
+    g->depth = g->rows * g->cols * (g->groups + (g->tail > 0));
+    g->row_step = in->row * size;
+    g->col_step = in->pixel * size;
+    g->step = attr->stride * in->pixel * size;
+    g->lines_per_image = out->h;
+    g->width = out->w;
+    g->lines = (int64_t)images * out->h;
+    g->in_first = -attr->pad_top * in->row - attr->pad_left * in->pixel;
+    g->in_line = attr->stride * in->row;
+    g->in_image = in->image;
+    g->out_line = out->row, g->out_image = out->image, g->out_pixel = out->pixel;
+    g->add_line = add->row, g->add_image = add->image, g->add_pixel = add->pixel;
+    if (kh > 1 || kw > 1 || attr->stride > 1) return;
+    if (lines_join(in) && lines_join(out) && lines_join(add)) {
+        g->lines_per_image = 1;
+        g->width = out->h * out->w;
+        g->lines = images;
+        if (images_join(in) && images_join(out) && images_join(add)) {
+            g->width *= images;
+            g->lines = 1;
+        }
+    }
+}
+
+size_t cf_conv_packed_size(const cf_problem *problem) {
+    cf_conv_geometry g;
+    cf_conv_geometry_make(problem, 1, &g);
+    return (size_t)g.panels * (cf_conv_panel_bytes(&g) + CF_PANEL * 3 * 4);
+}
+
+// Weight of output o, K run (row, col), element e of the run.
+static float weight_at(const cf_problem *problem, const cf_conv_geometry *g, int o, int row, int col, int e) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    int channels = problem->in[0].c, kx = g->cols > 1 ? col : e / channels, c = e % channels;
+    return problem->constant[0]
+        .data[(((size_t)o * (size_t)channels + (size_t)c) * (size_t)attr->kernel_h + (size_t)row) *
+                  (size_t)attr->kernel_w +
+              (size_t)kx];
+}
+
+static void put(unsigned char *to, cf_dtype dtype, float value, float scale) {
+    if (dtype == CF_F32) {
+        memcpy(to, &value, 4);
+    } else if (dtype == CF_BF16) {
+        uint16_t half = cf_f32_to_bf16(value);
+        memcpy(to, &half, 2);
+    } else {
+        *(int8_t *)to = (int8_t)nearbyintf(value / scale);
+    }
+}
+
+void cf_conv_pack(const cf_problem *problem, void *packed) {
+    cf_conv_geometry g;
+    cf_conv_geometry_make(problem, 1, &g);
+    const cf_tensor *in = &problem->in[0];
+    size_t panel_bytes = cf_conv_panel_bytes(&g), outputs = (size_t)g.panels * CF_PANEL;
+    memset(packed, 0, cf_conv_packed_size(problem));
+    float *bias = (float *)((char *)packed + (size_t)g.panels * panel_bytes), *scale = bias + outputs;
+    int32_t *offset = (int32_t *)(scale + outputs);
+    int length = g.groups * g.group + g.tail, size = cf_dtype_size(in->dtype);
+    size_t count = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w * (size_t)in->c;
+    // int8 activations reach the dot product as unsigned bytes, signed ones with 128 added.
+    int zero = in->dtype == CF_S8 ? in->zero + 128 : in->zero;
+    for (int o = 0; o < g.outputs; o++) {
+        float most = 0, step = 1;
+        for (size_t i = 0; i < count; i++) most = fmaxf(most, fabsf(problem->constant[0].data[(size_t)o * count + i]));
+        if (most > 0) step = most / 127;
+        unsigned char *to = (unsigned char *)packed + (size_t)(o / CF_PANEL) * panel_bytes + o % CF_PANEL * 4;
+        int32_t sum = 0;
+        for (int row = 0; row < g.rows; row++)
+            for (int col = 0; col < g.cols; col++) {
+                for (int e = 0; e < length; e++) {
+                    unsigned char *at = to + (size_t)(e / g.group) * CF_PANEL * 4 + e % g.group * size;
+                    put(at, in->dtype, weight_at(problem, &g, o, row, col, e), step);
+                    if (size == 1) sum += *(int8_t *)at;
+                }
+                to += (size_t)(g.groups + (g.tail > 0)) * CF_PANEL * 4;
+            }
+        bias[o] = problem->constant[1].data ? problem->constant[1].data[o] : 0;
+        scale[o] = step * in->scale;
+        offset[o] = -zero * sum;
+    }
+}
+
+// How the team shares the work: `across` threads side by side over panels, the others over runs of pixels.
+static int threads_across(int threads, int64_t runs, int panels) {
+    int best = 1;
+    int64_t least = INT64_MAX;
+    for (int across = 1; across <= threads; across++) {
+        if (threads % across) continue;
+        int down = threads / across;
+        int64_t cost = ((runs + down - 1) / down) * ((panels + across - 1) / across);
+        if (cost < least) least = cost, best = across;
+    }
+    return best;
+}
+
+typedef struct {
+    const cf_call *call;
+    const cf_conv_machine *machine;
+    const cf_conv_geometry *g;
+    const float *bias, *scale;
+    const int32_t *offset;
+    int64_t runs_per_line;
+} work;
+
+// One tile: pixels of a run times up to most_panels panels from `panel` on.
+static void one_tile(const work *w, int64_t run, int panel, int count) {
+    const cf_conv_geometry *g = w->g;
+    const cf_call *call = w->call;
+    const cf_tensor *in = &call->in[0], *out = &call->out[0], *add = &call->in[1];
+    float sums[CF_CONV_RUNS * CF_PANEL] __attribute__((aligned(64)));
+    int64_t line = run / w->runs_per_line, part = run % w->runs_per_line;
+    int64_t n = line / g->lines_per_image, y = line % g->lines_per_image;
+    int64_t x = g->width * part / w->runs_per_line, pixels = g->width * (part + 1) / w->runs_per_line - x;
+    int quantised = in->dtype == CF_U8 || in->dtype == CF_S8, first = panel * CF_PANEL;
+    const char *weight = call->packed;
+    int64_t panel_bytes = (int64_t)cf_conv_panel_bytes(g);
+    cf_conv_tile tile = {g,
+                         (const char *)in->data +
+                             (n * g->in_image + y * g->in_line + g->in_first) * cf_dtype_size(in->dtype) + x * g->step,
+                         weight + panel * panel_bytes,
+                         panel_bytes,
+                         quantised ? (const void *)(w->offset + first) : (const void *)(w->bias + first),
+                         sums};
+    w->machine->micro[count - 1][pixels - 1](&tile);
+    int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype);
+    cf_conv_store store = {
+        .sums = sums,
+        .scale = w->scale + first,
+        .bias = w->bias + first,
+        .out = (char *)out->data + (n * g->out_image + y * g->out_line + x * g->out_pixel + first) * out_size,
+        .add =
+            call->problem->inputs > 1
+                ? (const char *)add->data + (n * g->add_image + y * g->add_line + x * g->add_pixel + first) * add_size
+                : NULL,
+        .out_pixel = g->out_pixel * out_size,
+        .add_pixel = g->add_pixel * add_size,
+        .pixels = (int32_t)pixels,
+        .channels = g->outputs - first < count * CF_PANEL ? g->outputs - first : count * CF_PANEL,
+        .width = count * CF_PANEL,
+        .attr = &call->problem->attr.conv,
+        .out_tensor = out,
+        .add_tensor = add};
+    w->machine->store(&store);
+}
+
+void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine *machine) {
+    cf_conv_geometry g;
+    cf_conv_geometry_make(call->problem, call->images, &g);
+    work w = {call, machine, &g, NULL, NULL, NULL, 0};
+    w.bias = (const float *)((const char *)call->packed + (size_t)g.panels * cf_conv_panel_bytes(&g));
+    w.scale = w.bias + g.panels * CF_PANEL;
+    w.offset = (const int32_t *)(w.scale + g.panels * CF_PANEL);
+    int step = g.panels < machine->most_panels ? g.panels : machine->most_panels, most = machine->most_run[step - 1];
+    w.runs_per_line = (g.width + most - 1) / most;
+    int64_t runs = g.lines * w.runs_per_line;
+    if (runs == 0) return;
+    int across = threads_across(team->threads, runs, (g.panels + step - 1) / step), down = team->threads / across;
+    int i = team->thread / across, j = team->thread % across, steps = (g.panels + step - 1) / step;
+    int64_t run_first = runs * i / down, run_last = runs * (i + 1) / down;
+    int panel_first = steps * j / across * step, panel_last = steps * (j + 1) / across * step;
+    if (panel_last > g.panels) panel_last = g.panels;
+    int64_t run_bytes = g.width / w.runs_per_line * g.step * call->problem->attr.conv.stride;
+    int64_t block = BLOCK_BYTES / (run_bytes + 1) + 1;
+    for (int64_t begin = run_first; begin < run_last; begin += block) {
+        int64_t end = begin + block < run_last ? begin + block : run_last;
+        for (int panel = panel_first; panel < panel_last; panel += step)
+            for (int64_t run = begin; run < end; run++)
+                one_tile(&w, run, panel, panel_last - panel < step ? panel_last - panel : step);
+    }
+}

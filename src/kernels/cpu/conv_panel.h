@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolution as a matrix product without a matrix: geometry, packed weights and the loops around a microkernel.
+//
+// A microkernel computes a run of up to `most_run` neighbouring output pixels of one line times `panels` panels of 16
+// output channels. Its sum over K walks "K runs": stretches of channels that lie one after another in the input, read
+// in place with the input's strides, whose halo stands in for bounds checks. Values are read in groups of 32 bits (one
+// FP32, two bf16, four int8), and one instruction multiplies a group of each pixel with a group of 16 outputs, so all
+// three types share the code and the layout of weights:
+//
+//   uint32 weight[panel][group of K][16]; float bias[outputs]; int8 also: float scale[outputs], int32 offset[outputs]
+//
+// outputs is rounded up to whole panels; missing ones are zero.
+#ifndef CF_KERNELS_CPU_CONV_PANEL_H
+#define CF_KERNELS_CPU_CONV_PANEL_H
+
+#include "kernels/kernel.h"
+
+enum { CF_PANEL = 16, CF_CONV_RUNS = 28 };
+
+typedef struct cf_conv_geometry {
+    int32_t group;                    // values in 32 bits: 1, 2 or 4
+    int32_t panels, outputs;          // panels of 16 and the true number of channels
+    int32_t rows, cols;               // K runs
+    int32_t groups, tail;             // whole groups in a K run, and values beyond them (less than a group)
+    int32_t depth;                    // groups of all K runs, a tail counting as one
+    int64_t row_step, col_step, step; // bytes between K runs and between the pixels of a run
+    int32_t lines_per_image, width;   // output lines (several rows when they join without a gap)
+    int64_t lines;
+    int64_t in_first, in_line, in_image;    // elements from the input's first pixel
+    int64_t out_line, out_image, out_pixel; // elements
+    int64_t add_line, add_image, add_pixel; // the residual, likewise
+} cf_conv_geometry;
+
+// What a microkernel gets. It writes sums as [pixel][16 * panels], FP32 (int8: int32).
+typedef struct cf_conv_tile {
+    const cf_conv_geometry *geometry;
+    const char *in, *weight; // the first tap of the first pixel; the first panel
+    int64_t panel;           // bytes of one panel
+    const void *start;       // what sums start from: bias or int32 offset, 16 * panels values
+    void *sums;
+} cf_conv_tile;
+
+// What happens to a tile of sums on the way out.
+typedef struct cf_conv_store {
+    const void *sums;
+    const float *scale, *bias; // int8 only
+    char *out;
+    const char *add;                 // residual or NULL
+    int64_t out_pixel, add_pixel;    // bytes
+    int32_t pixels, channels, width; // width: columns of sums; channels may be fewer
+    const cf_conv_attr *attr;
+    const cf_tensor *out_tensor, *add_tensor;
+} cf_conv_store;
+
+typedef struct cf_conv_machine {
+    int32_t most_run[3], most_panels;                               // longest run for 1, 2, 3 panels at a time
+    void (*const (*micro)[CF_CONV_RUNS])(const cf_conv_tile *tile); // [panels - 1][pixels - 1]
+    void (*store)(const cf_conv_store *store);
+} cf_conv_machine;
+
+// NULL if geometry and dtypes suit, else why not.
+const char *cf_conv_refuse(const cf_problem *problem, cf_dtype dtype);
+void cf_conv_geometry_make(const cf_problem *problem, int images, cf_conv_geometry *geometry);
+size_t cf_conv_packed_size(const cf_problem *problem);
+void cf_conv_pack(const cf_problem *problem, void *packed);
+void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine *machine);
+
+// The vectors behind the panels.
+static inline size_t cf_conv_panel_bytes(const cf_conv_geometry *geometry) {
+    return (size_t)geometry->depth * CF_PANEL * 4;
+}
+
+// True when every pixel that the convolution reads lies in the tensor or its halo.
+int cf_conv_halo_suffices(const cf_problem *problem);
+
+#endif
