@@ -16,6 +16,7 @@
 #define CF_SCALE_SHIFT_KERNELS(X) X(cf_scale_shift_ref)
 #define CF_ADD_KERNELS(X) X(cf_add_ref)
 #define CF_MUL_KERNELS(X) X(cf_mul_ref)
+#define CF_HALO_KERNELS(X) X(cf_halo_ref)
 #define CF_COPY_KERNELS(X) X(cf_copy_ref)
 #define CF_UPSAMPLE_KERNELS(X) X(cf_upsample_ref)
 #define CF_MAX_POOL_KERNELS(X) X(cf_max_pool_ref)
@@ -40,6 +41,7 @@
     L(SCALE_SHIFT, CF_SCALE_SHIFT_KERNELS)                                                                             \
     L(ADD, CF_ADD_KERNELS)                                                                                             \
     L(MUL, CF_MUL_KERNELS)                                                                                             \
+    L(HALO, CF_HALO_KERNELS)                                                                                           \
     L(COPY, CF_COPY_KERNELS)                                                                                           \
     L(UPSAMPLE, CF_UPSAMPLE_KERNELS)                                                                                   \
     L(MAX_POOL, CF_MAX_POOL_KERNELS)                                                                                   \

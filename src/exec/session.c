@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hot path: every thread of the team walks the same list of calls and meets the others behind each one.
+#include "exec/session.h"
+
+#include <time.h>
+
+#include "base/memory.h"
+
+static cf_tensor resolve(const cf_session *session, const cf_tensor *tensor, int64_t offset) {
+    cf_tensor resolved = *tensor;
+    resolved.data = session->workspace + offset;
+    return resolved;
+}
+
+cf_tensor cf_session_input(const cf_session *session) {
+    return resolve(session, &session->plan->input.tensor, session->plan->input.offset);
+}
+
+cf_tensor cf_session_logits(const cf_session *session) {
+    return resolve(session, &session->plan->logits.tensor, session->plan->logits.offset);
+}
+
+cf_tensor cf_session_boxes(const cf_session *session) {
+    return resolve(session, &session->plan->boxes.tensor, session->plan->boxes.offset);
+}
+
+static void resolve_calls(cf_session *session) {
+    const cf_plan *plan = session->plan;
+    for (int i = 0; i < plan->step_count; i++) {
+        const cf_step *step = &plan->steps[i];
+        cf_call *call = &session->calls[i];
+        call->problem = &step->problem;
+        for (int k = 0; k < step->problem.inputs; k++)
+            call->in[k] = resolve(session, &step->problem.in[k], step->in_offset[k]);
+        call->out[0] = resolve(session, &step->problem.out[0], step->out_offset);
+        call->packed = plan->weights + step->packed_offset;
+        call->scratch = session->scratch;
+    }
+}
+
+cfine_status cf_session_create(cf_plan *plan, int threads, int pin, int profile, cf_session **out, cfine_error *err) {
+    *out = NULL;
+    cf_session *session = cf_alloc(1, sizeof *session);
+    if (!session) return cf_fail_memory(err, "session", sizeof *session);
+    pthread_mutex_init(&session->lock, NULL);
+    session->plan = cf_plan_retain(plan);
+    session->profile = profile;
+    session->workspace = cf_alloc_aligned((size_t)plan->workspace_bytes);
+    session->scratch = cf_alloc_aligned((size_t)plan->scratch_bytes);
+    session->calls = cf_alloc((size_t)plan->step_count, sizeof *session->calls);
+    session->step_seconds = cf_alloc((size_t)plan->step_count, sizeof *session->step_seconds);
+    cfine_status status = CFINE_OK;
+    if (!session->workspace || !session->scratch || !session->calls || !session->step_seconds)
+        status = cf_fail_memory(err, "session workspace", (size_t)(plan->workspace_bytes + plan->scratch_bytes));
+    if (status == CFINE_OK) status = cf_pool_create(threads, pin, &session->pool, err);
+    if (status != CFINE_OK) {
+        cf_session_destroy(session);
+        return status;
+    }
+    resolve_calls(session);
+    *out = session;
+    return CFINE_OK;
+}
+
+void cf_session_destroy(cf_session *session) {
+    if (!session) return;
+    cf_pool_destroy(session->pool);
+    if (session->workspace) cf_free_aligned(session->workspace, (size_t)session->plan->workspace_bytes);
+    if (session->scratch) cf_free_aligned(session->scratch, (size_t)session->plan->scratch_bytes);
+    cf_free(session->calls);
+    cf_free(session->step_seconds);
+    cf_plan_release(session->plan);
+    pthread_mutex_destroy(&session->lock);
+    cf_free(session);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void run_steps(void *arg, const cf_team *team) {
+    cf_session *session = arg;
+    const cf_plan *plan = session->plan;
+    int timing = session->profile && team->thread == 0;
+    double before = timing ? now() : 0;
+    for (int i = 0; i < plan->step_count; i++) {
+        plan->steps[i].kernel->run(&session->calls[i], team);
+        cf_team_barrier(team);
+        if (timing) {
+            double after = now();
+            session->step_seconds[i] = after - before;
+            before = after;
+        }
+    }
+}
+
+void cf_session_forward(cf_session *session, int images) {
+    if (images != session->images) {
+        for (int i = 0; i < session->plan->step_count; i++) session->calls[i].images = images;
+        session->images = images;
+    }
+    cf_pool_run(session->pool, run_steps, session);
+}

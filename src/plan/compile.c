@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a graph to a plan: a step for every node that computes, a kernel for every step, constants packed.
+#include "plan/plan.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { PACK_ALIGNMENT = 64 };
+
+static int computes(const cf_node *node) {
+    return !node->dead && node->op != CF_OP_INPUT && node->op != CF_OP_CONCAT && node->op != CF_OP_TOKENS &&
+           node->op != CF_OP_SLICE;
+}
+
+static int64_t align(int64_t bytes) {
+    return (bytes + PACK_ALIGNMENT - 1) / PACK_ALIGNMENT * PACK_ALIGNMENT;
+}
+
+static double tensor_bytes(const cf_tensor *tensor) {
+    return (double)tensor->h * tensor->w * tensor->c * cf_dtype_size(tensor->dtype);
+}
+
+static cfine_status add_step(cf_plan *plan, const char *name, const cf_problem *problem, const int64_t *in_offset,
+                             int64_t out_offset, double flops, cfine_error *err) {
+    cf_step *step = &plan->steps[plan->step_count];
+    *step = (cf_step){.problem = *problem, .out_offset = out_offset, .flops = flops};
+    for (int i = 0; i < problem->inputs; i++) {
+        step->in_offset[i] = in_offset[i];
+        step->bytes += tensor_bytes(&problem->in[i]);
+    }
+    step->bytes += tensor_bytes(&problem->out[0]);
+    step->kernel = cf_kernel_select(problem, plan->request.features, plan->request.reference);
+    if (!step->kernel) return cf_fail(err, CFINE_ERROR_INTERNAL, "%s: no kernel for %s", name, cf_op_name(problem->op));
+    step->name = cf_strdup(name);
+    if (!step->name) return cf_fail_memory(err, "plan", strlen(name));
+    plan->step_count++;
+    if (step->kernel->packed_size) step->packed_bytes = (int64_t)step->kernel->packed_size(problem);
+    if (step->kernel->scratch_size) step->scratch_bytes = (int64_t)step->kernel->scratch_size(problem);
+    step->packed_offset = plan->weight_bytes;
+    plan->weight_bytes += align(step->packed_bytes);
+    if (step->scratch_bytes > plan->scratch_bytes) plan->scratch_bytes = step->scratch_bytes;
+    step->bytes += (double)step->packed_bytes;
+    plan->flops += flops;
+    return CFINE_OK;
+}
+
+static cf_problem problem_of(const cf_graph *graph, const cf_placement *placement, const cf_node *node,
+                             const cf_plan_request *request, int64_t *in_offset, int64_t *out_offset) {
+    cf_problem problem = {.op = node->op,
+                          .attr = node->attr,
+                          .inputs = node->input_count,
+                          .outputs = 1,
+                          .images = request->batch,
+                          .threads = request->threads};
+    for (int k = 0; k < node->input_count; k++) {
+        cf_plan_tensor in = cf_placement_tensor(graph, placement, node->inputs[k]);
+        problem.in[k] = in.tensor;
+        in_offset[k] = in.offset;
+    }
+    cf_plan_tensor out = cf_placement_tensor(graph, placement, node->output);
+    problem.out[0] = out.tensor;
+    *out_offset = out.offset;
+    for (int k = 0; k < CF_MAX_CONSTANTS; k++) problem.constant[k] = node->constants[k];
+    return problem;
+}
+
+// Zeroes the border of a buffer that the node `first` is the first to write.
+static cfine_status add_halo_steps(cf_plan *plan, const cf_graph *graph, const cf_placement *placement, int32_t first,
+                                   cfine_error *err) {
+    for (int32_t v = 0; v < graph->value_count; v++) {
+        const cf_buffer *buffer = &placement->buffers[v];
+        if (placement->places[v].root != v || !buffer->bytes || !buffer->halo || buffer->first != first) continue;
+        cf_plan_tensor tensor = cf_placement_tensor(graph, placement, v);
+        cf_problem problem = {.op = CF_OP_HALO,
+                              .outputs = 1,
+                              .images = plan->request.batch,
+                              .threads = plan->request.threads,
+                              .out = {tensor.tensor}};
+        char name[160];
+        snprintf(name, sizeof name, "%s.halo", cf_graph_producer(graph, v)->name);
+        CF_TRY(add_step(plan, name, &problem, NULL, tensor.offset, 0, err));
+    }
+    return CFINE_OK;
+}
+
+static cfine_status add_steps(cf_plan *plan, const cf_graph *graph, const cf_placement *placement, cfine_error *err) {
+    for (int32_t i = 0; i < graph->node_count; i++) {
+        const cf_node *node = &graph->nodes[i];
+        CF_TRY(add_halo_steps(plan, graph, placement, i, err));
+        if (!computes(node)) continue;
+        int64_t in_offset[CF_MAX_INPUTS], out_offset;
+        cf_problem problem = problem_of(graph, placement, node, &plan->request, in_offset, &out_offset);
+        CF_TRY(add_step(plan, node->name, &problem, in_offset, out_offset, cf_node_flops(graph, node), err));
+    }
+    return CFINE_OK;
+}
+
+// Packs every step's constants and frees each as soon as it is packed.
+static cfine_status pack(cf_plan *plan, cf_graph *graph, cfine_error *err) {
+    plan->weights = cf_alloc_aligned((size_t)plan->weight_bytes);
+    if (!plan->weights) return cf_fail_memory(err, "packed weights", (size_t)plan->weight_bytes);
+    int32_t next = 0; // steps follow the nodes, with HALO steps in between
+    for (int32_t i = 0; i < graph->node_count; i++) {
+        cf_node *node = &graph->nodes[i];
+        if (!computes(node)) continue;
+        while (plan->steps[next].problem.op == CF_OP_HALO) next++;
+        cf_step *step = &plan->steps[next++];
+        if (step->kernel->pack) step->kernel->pack(&step->problem, plan->weights + step->packed_offset);
+        for (int k = 0; k < CF_MAX_CONSTANTS; k++) {
+            cf_constant_release(&node->constants[k]);
+            step->problem.constant[k].data = NULL;
+        }
+    }
+    return CFINE_OK;
+}
+
+cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf_plan **out, cfine_error *err) {
+    *out = NULL;
+    CF_TRY(cf_plan_insert_copies(graph, err));
+    cf_placement placement;
+    CF_TRY(cf_plan_place(graph, request->batch, &placement, err));
+    cfine_status status = CFINE_OK;
+    cf_plan *plan = cf_alloc(1, sizeof *plan);
+    if (plan) {
+        atomic_store(&plan->references, 1);
+        plan->request = *request;
+        plan->steps = cf_alloc((size_t)graph->node_count * 2, sizeof *plan->steps); // a HALO step each at most
+    }
+    if (!plan || !plan->steps) status = cf_fail_memory(err, "plan", sizeof *plan->steps * (size_t)graph->node_count);
+    if (status == CFINE_OK) status = add_steps(plan, graph, &placement, err);
+    if (status == CFINE_OK) status = pack(plan, graph, err);
+    if (status == CFINE_OK) {
+        plan->workspace_bytes = placement.workspace_bytes;
+        plan->input = cf_placement_tensor(graph, &placement, graph->input);
+        plan->logits = cf_placement_tensor(graph, &placement, graph->logits);
+        plan->boxes = cf_placement_tensor(graph, &placement, graph->boxes);
+        plan->queries = plan->boxes.tensor.w;
+        plan->labels = plan->logits.tensor.c;
+        *out = plan;
+    } else {
+        cf_plan_release(plan);
+    }
+    cf_placement_release(&placement);
+    return status;
+}
+
+cf_plan *cf_plan_retain(cf_plan *plan) {
+    atomic_fetch_add(&plan->references, 1);
+    return plan;
+}
+
+void cf_plan_release(cf_plan *plan) {
+    if (!plan || atomic_fetch_sub(&plan->references, 1) > 1) return;
+    for (int i = 0; plan->steps && i < plan->step_count; i++) cf_free(plan->steps[i].name);
+    for (int i = 0; plan->label_names && i < plan->labels; i++) cf_free(plan->label_names[i]);
+    cf_free(plan->label_names);
+    cf_free(plan->steps);
+    if (plan->file.data)
+        cf_bytes_release(&plan->file);
+    else
+        cf_free_aligned(plan->weights, (size_t)plan->weight_bytes);
+    cf_free(plan);
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan: a model compiled for one device. Steps with their kernels and packed weights, and the memory they work in.
+//
+//     graph -> passes -> insert copies -> placement (placement.c) -> memory (memory_plan.c) -> kernels, packing
+//     (compile.c)
+//
+// Immutable once made; sessions share it and keep it alive by its reference count.
+#ifndef CF_PLAN_PLAN_H
+#define CF_PLAN_PLAN_H
+
+#include <stdatomic.h>
+
+#include "base/file.h"
+#include "graph/graph.h"
+#include "kernels/kernel.h"
+#include "model/model_config.h"
+
+// One kernel call. Tensors are in the workspace at byte offsets, packed constants in the weights.
+typedef struct cf_step {
+    const cf_kernel *kernel;
+    char *name;         // of the node
+    cf_problem problem; // shapes and strides; no data
+    int64_t in_offset[CF_MAX_INPUTS], out_offset;
+    int64_t packed_offset, packed_bytes;
+    int64_t scratch_bytes;
+    double flops, bytes; // of one image: operations, and the least traffic
+} cf_step;
+
+typedef struct cf_plan_tensor {
+    cf_tensor tensor; // no data
+    int64_t offset;   // in the workspace
+} cf_plan_tensor;
+
+typedef struct cf_plan_request {
+    cfine_precision precision;
+    int batch, threads;
+    int reference;     // 1: reference kernels only
+    uint32_t features; // CPU features to use
+} cf_plan_request;
+
+typedef struct cf_plan {
+    atomic_int references;
+    cf_step *steps;
+    int32_t step_count;
+    uint8_t *weights; // packed constants of all steps, 64-byte aligned
+    int64_t weight_bytes, workspace_bytes, scratch_bytes;
+    cf_bytes file; // what weights point into when the plan was opened from a file
+    cf_plan_request request;
+    cf_plan_tensor input, logits, boxes;
+    double flops; // of one image
+
+    // From the model, so that a plan alone can turn images into detections.
+    char family[16], size[16];
+    uint64_t model_hash;
+    int32_t queries, labels, decoder_layers;
+    char **label_names;
+    cf_preprocess_config preprocess;
+} cf_plan;
+
+// Compiles a graph that has been through the passes. Consumes the graph's constants (each is freed once packed), so
+// that weights are never in memory twice. The fields from the model are left for the caller to fill.
+cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf_plan **out, cfine_error *err);
+
+cf_plan *cf_plan_retain(cf_plan *plan);
+void cf_plan_release(cf_plan *plan); // NULL is allowed
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Steps of the compilation
+
+// Where a value lives: inside the buffer of its root value.
+typedef struct cf_place {
+    int32_t root;
+    int64_t pixel_offset;   // pixels from the root's first one (TOKENS)
+    int32_t channel_offset; // channels from the root's first one (CONCAT, SLICE)
+} cf_place;
+
+typedef struct cf_buffer {
+    int32_t halo;
+    int32_t first, last; // nodes that write it first and read it last, inclusive
+    int64_t bytes, offset;
+} cf_buffer;
+
+typedef struct cf_placement {
+    cf_place *places;   // by value
+    cf_buffer *buffers; // by value; used for roots only
+    int64_t workspace_bytes;
+} cf_placement;
+
+// Inserts COPY nodes in front of CONCAT and TOKENS whose inputs cannot be written in place.
+cfine_status cf_plan_insert_copies(cf_graph *graph, cfine_error *err);
+// Gives every value a place, every root a halo and a lifetime, and every root an offset in the workspace.
+cfine_status cf_plan_place(const cf_graph *graph, int batch, cf_placement *out, cfine_error *err);
+void cf_placement_release(cf_placement *placement);
+// The tensor of a value as kernels see it, and its byte offset in the workspace.
+cf_plan_tensor cf_placement_tensor(const cf_graph *graph, const cf_placement *placement, int32_t value);
+
+// Offsets for buffers with sizes and lifetimes such that no two that live at the same time overlap; returns the total.
+// Largest first, each at the lowest free offset. buffers with bytes 0 are skipped. Needs count ints of scratch.
+int64_t cf_memory_plan(cf_buffer *buffers, int32_t count, int32_t *scratch);
+
+#endif
