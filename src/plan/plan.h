@@ -52,7 +52,7 @@ typedef struct cf_plan {
     // From the model, so that a plan alone can turn images into detections.
     char family[16], size[16];
     uint64_t model_hash;
-    int32_t queries, labels, decoder_layers;
+    int32_t queries, labels, decoder_layers, detections; // detections: most that an image can have
     char **label_names;
     cf_preprocess_config preprocess;
 } cf_plan;

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// cfine.h: version, CPU, models.
+#include "api/handles.h"
+#include "base/cpu.h"
+#include "base/env.h"
+#include "base/memory.h"
+#include "graph/passes/passes.h"
+#include "model/model.h"
+
+#define TEXT_OF(number) TEXT(number)
+#define TEXT(number) #number
+
+static const char default_model[] = "tabletop";
+
+const char *cfine_version(void) {
+    return TEXT_OF(CFINE_VERSION_MAJOR) "." TEXT_OF(CFINE_VERSION_MINOR) "." TEXT_OF(CFINE_VERSION_PATCH);
+}
+
+void cfine_cpu_features(char *text, size_t size) {
+    cf_cpu_describe(cf_cpu_features(), text, size);
+}
+void cfine_cpu_model(char *text, size_t size) {
+    cf_cpu_model(text, size);
+}
+int cfine_cpu_count(void) {
+    return cf_cpu_count();
+}
+
+cfine_status cfine_cpu_limit(const char *level, cfine_error *error) {
+    uint32_t mask;
+    if (!level || !cf_cpu_mask_parse(level, &mask))
+        return cf_fail(error, CFINE_ERROR_ARGUMENT,
+                       "cpu level '%s': must be scalar, avx2, avx512, avx512vnni, avx512bf16, amx or native",
+                       level ? level : "");
+    cf_cpu_set_mask(mask);
+    return CFINE_OK;
+}
+
+// Looks for <folder>/<name>; the folder may be NULL.
+static int found_in(const char *folder, const char *name, char **path) {
+    if (!folder) return 0;
+    *path = cf_format("%s/%s", folder, name);
+    if (*path && cf_is_directory(*path)) return 1;
+    cf_free(*path);
+    *path = NULL;
+    return 0;
+}
+
+// The folder of pulled models: CFINE_CACHE, else XDG_CACHE_HOME/cfine, else ~/.cache/cfine.
+static char *cache_folder(void) {
+    if (cf_env_cache()) return cf_strdup(cf_env_cache());
+    if (cf_env_xdg_cache()) return cf_format("%s/cfine", cf_env_xdg_cache());
+    return cf_env_home() ? cf_format("%s/.cache/cfine", cf_env_home()) : NULL;
+}
+
+cfine_status cf_model_resolve(const char *model, char **path, cfine_error *err) {
+    *path = NULL;
+    const char *name = model ? model : default_model;
+    if (model && cf_file_exists(model)) {
+        *path = cf_strdup(model);
+        return *path ? CFINE_OK : cf_fail_memory(err, "path", strlen(model));
+    }
+    char *cache = cache_folder();
+    int found = !strstr(name, "..") && name[0] != '/' && name[0] != '.' &&
+                (found_in(cf_env_models(), name, path) || found_in(CFINE_MODEL_DIR, name, path) ||
+                 found_in(CFINE_SOURCE_MODEL_DIR, name, path) || found_in(cache, name, path));
+    cf_free(cache);
+    if (found) return CFINE_OK;
+    return cf_fail(err, CFINE_ERROR_NOT_FOUND,
+                   "%s: no such file or directory, and no bundled or pulled model of that name; published models: "
+                   "cfine pull --list",
+                   name);
+}
+
+cfine_status cfine_model_open(const char *model, cfine_model **out, cfine_error *error) {
+    if (!out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_model_open: out is NULL");
+    *out = NULL;
+    char *path;
+    CF_TRY(cf_model_resolve(model, &path, error));
+    cfine_status status = CFINE_OK;
+    cfine_model *handle = cf_alloc(1, sizeof *handle);
+    if (!handle) status = cf_fail_memory(error, "model", sizeof *handle);
+    if (status == CFINE_OK && cf_is_plan_file(path))
+        status = cf_fail(error, CFINE_ERROR_ARGUMENT, "%s: is a plan, not a checkpoint", path);
+    if (status == CFINE_OK) status = cf_checkpoint_open(path, &handle->checkpoint, error);
+    cf_free(path);
+    if (status != CFINE_OK) {
+        cf_free(handle);
+        return status;
+    }
+    *out = handle;
+    return CFINE_OK;
+}
+
+void cfine_model_close(cfine_model *model) {
+    if (!model) return;
+    cf_checkpoint_close(model->checkpoint);
+    cf_free(model);
+}
+
+cfine_status cfine_model_get_info(const cfine_model *model, cfine_model_info *out, cfine_error *error) {
+    if (!model || !out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_model_get_info: NULL argument");
+    const cf_model_config *config = &model->checkpoint->config;
+    cfine_model_info info = {.family = cf_model_family_name(config->family),
+                             .size = model->checkpoint->size,
+                             .source = model->checkpoint->source,
+                             .labels = config->labels,
+                             .queries = config->decoder.queries,
+                             .decoder_layers = config->decoder.layers,
+                             .levels = config->levels,
+                             .width = config->preprocess.width,
+                             .height = config->preprocess.height,
+                             .parameters = model->checkpoint->parameters,
+                             .weight_bytes = model->checkpoint->weight_bytes};
+    cf_write_info(out, &info, sizeof info);
+    return CFINE_OK;
+}
+
+const char *cfine_model_label(const cfine_model *model, int label) {
+    const cf_model_config *config = model ? &model->checkpoint->config : NULL;
+    return config && label >= 0 && label < config->labels ? config->label_names[label] : NULL;
+}
+
+cfine_status cfine_model_dump_graph(const cfine_model *model, const cfine_plan_options *options, int passes,
+                                    void *stream, cfine_error *error) {
+    if (!model || !stream) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_model_dump_graph: NULL argument");
+    cfine_plan_options wanted;
+    CF_READ_OPTIONS(wanted, options);
+    cf_model_options shape = {wanted.width, wanted.height, wanted.queries, wanted.decoder_layers};
+    cf_graph *graph;
+    CF_TRY(cf_model_build(model->checkpoint, &shape, &graph, error));
+    cfine_status status = passes ? cf_passes_run(graph, error) : CFINE_OK;
+    if (status == CFINE_OK) cf_graph_print(graph, stream);
+    cf_graph_destroy(graph);
+    return status;
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// cfine.h: plans. checkpoint -> graph -> passes -> plan, one line each, in cfine_plan_build.
+#include "api/handles.h"
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "graph/passes/passes.h"
+#include "model/model.h"
+
+enum { MAX_BATCH = 1024 };
+
+static cfine_status check_options(const cfine_plan_options *options, cfine_error *error) {
+    if (options->batch < 0 || options->batch > MAX_BATCH)
+        return cf_fail(error, CFINE_ERROR_ARGUMENT, "batch: %d is not between 1 and %d", options->batch, MAX_BATCH);
+    if (options->threads < 0) return cf_fail(error, CFINE_ERROR_ARGUMENT, "threads: %d is negative", options->threads);
+    if (options->device && strcmp(options->device, "cpu"))
+        return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "device '%s': this build has only 'cpu'", options->device);
+    switch (options->precision) {
+    case CFINE_PRECISION_DEFAULT:
+    case CFINE_FP32: return CFINE_OK;
+    case CFINE_BF16:
+    case CFINE_FP16:
+    case CFINE_INT8: break;
+    }
+    return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision: this version runs fp32 only");
+}
+
+static cf_plan_request request_of(const cfine_plan_options *options) {
+    return (cf_plan_request){.precision = options->precision ? options->precision : CFINE_FP32,
+                             .batch = options->batch ? options->batch : 1,
+                             .threads = options->threads ? options->threads : cf_cpu_count(),
+                             .reference = options->reference,
+                             .features = options->reference ? 0 : cf_cpu_features()};
+}
+
+// Copies what a plan must know of its model to work without it.
+static cfine_status describe(cf_plan *plan, const cf_checkpoint *checkpoint, const cfine_plan_options *options,
+                             cfine_error *error) {
+    const cf_model_config *config = &checkpoint->config;
+    snprintf(plan->family, sizeof plan->family, "%s", cf_model_family_name(config->family));
+    snprintf(plan->size, sizeof plan->size, "%s", checkpoint->size);
+    plan->decoder_layers = options->decoder_layers ? options->decoder_layers : config->decoder.layers;
+    plan->detections = config->family == CF_FAMILY_DEIMV2 ? 300 : plan->queries;
+    plan->preprocess = config->preprocess;
+    plan->label_names = cf_alloc((size_t)plan->labels, sizeof *plan->label_names);
+    if (!plan->label_names) return cf_fail_memory(error, "label names", (size_t)plan->labels);
+    for (int i = 0; i < plan->labels; i++) {
+        plan->label_names[i] = cf_strdup(config->label_names[i]);
+        if (!plan->label_names[i]) return cf_fail_memory(error, "label names", (size_t)plan->labels);
+    }
+    return CFINE_OK;
+}
+
+static cfine_status wrap(cf_plan *plan, cfine_plan **out, cfine_error *error) {
+    cfine_plan *handle = cf_alloc(1, sizeof *handle);
+    if (!handle) {
+        cf_plan_release(plan);
+        return cf_fail_memory(error, "plan", sizeof *handle);
+    }
+    handle->plan = plan;
+    snprintf(handle->device, sizeof handle->device, "cpu: ");
+    cf_cpu_describe(plan->request.features, handle->device + 5, sizeof handle->device - 5);
+    *out = handle;
+    return CFINE_OK;
+}
+
+cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options *options, cfine_plan **out,
+                              cfine_error *error) {
+    if (!model || !out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_plan_build: NULL argument");
+    *out = NULL;
+    cfine_plan_options wanted;
+    CF_READ_OPTIONS(wanted, options);
+    CF_TRY(check_options(&wanted, error));
+    cf_model_options shape = {wanted.width, wanted.height, wanted.queries, wanted.decoder_layers};
+    cf_plan_request request = request_of(&wanted);
+
+    cf_graph *graph;
+    cf_plan *plan = NULL;
+    CF_TRY(cf_model_build(model->checkpoint, &shape, &graph, error));
+    cfine_status status = wanted.reference ? CFINE_OK : cf_passes_run(graph, error);
+    if (status == CFINE_OK) status = cf_plan_compile(graph, &request, &plan, error);
+    cf_graph_destroy(graph);
+    if (status == CFINE_OK) status = describe(plan, model->checkpoint, &wanted, error);
+    if (status != CFINE_OK) {
+        cf_plan_release(plan);
+        return status;
+    }
+    return wrap(plan, out, error);
+}
+
+void cfine_plan_close(cfine_plan *plan) {
+    if (!plan) return;
+    cf_plan_release(plan->plan);
+    cf_free(plan);
+}
+
+cfine_status cfine_plan_get_info(const cfine_plan *handle, cfine_plan_info *out, cfine_error *error) {
+    if (!handle || !out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_plan_get_info: NULL argument");
+    const cf_plan *plan = handle->plan;
+    cfine_plan_info info = {.family = plan->family,
+                            .size = plan->size,
+                            .device = handle->device,
+                            .precision = plan->request.precision,
+                            .labels = plan->labels,
+                            .queries = plan->queries,
+                            .decoder_layers = plan->decoder_layers,
+                            .batch = plan->request.batch,
+                            .width = plan->input.tensor.w,
+                            .height = plan->input.tensor.h,
+                            .detections = plan->detections,
+                            .steps = plan->step_count,
+                            .weight_bytes = plan->weight_bytes,
+                            .workspace_bytes = plan->workspace_bytes,
+                            .flops = plan->flops};
+    cf_write_info(out, &info, sizeof info);
+    return CFINE_OK;
+}
+
+const char *cfine_plan_label(const cfine_plan *plan, int label) {
+    return plan && label >= 0 && label < plan->plan->labels ? plan->plan->label_names[label] : NULL;
+}

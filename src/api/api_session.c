@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// cfine.h: sessions. An image becomes boxes in cfine_detect: prepare, forward, select, one line each.
+#include "api/handles.h"
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "image/image.h"
+#include "postprocess/detections.h"
+
+cfine_status cfine_session_open(const cfine_plan *plan, const cfine_session_options *options, cfine_session **out,
+                                cfine_error *error) {
+    if (!plan || !out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_session_open: NULL argument");
+    *out = NULL;
+    cfine_session_options wanted;
+    CF_READ_OPTIONS(wanted, options);
+    int threads = wanted.threads ? wanted.threads : cf_cpu_count();
+    cfine_session *session = cf_alloc(1, sizeof *session);
+    if (!session) return cf_fail_memory(error, "session", sizeof *session);
+    cfine_status status = cf_session_create(plan->plan, threads, wanted.pin, wanted.profile, &session->exec, error);
+    if (status != CFINE_OK) {
+        cf_free(session);
+        return status;
+    }
+    session->plan = *plan;
+    cf_plan_retain(plan->plan);
+    const cf_preprocess_config *config = &plan->plan->preprocess;
+    cf_pixel_scale_init(&session->scale, config->rescale ? config->rescale_factor : 1,
+                        config->normalize ? config->mean : NULL, config->normalize ? config->std : NULL);
+    *out = session;
+    return CFINE_OK;
+}
+
+void cfine_session_close(cfine_session *session) {
+    if (!session) return;
+    cf_session_destroy(session->exec);
+    cf_plan_release(session->plan.plan);
+    cf_resizer_release(&session->resizer);
+    cf_free(session);
+}
+
+const cfine_plan *cfine_session_plan(const cfine_session *session) {
+    return session ? &session->plan : NULL;
+}
+
+const char *cfine_session_label(const cfine_session *session, int label) {
+    return session ? cfine_plan_label(&session->plan, label) : NULL;
+}
+
+cfine_status cfine_open(const char *model, const cfine_open_options *options, cfine_session **out, cfine_error *error) {
+    if (!out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_open: out is NULL");
+    *out = NULL;
+    cfine_open_options wanted;
+    CF_READ_OPTIONS(wanted, options);
+    wanted.plan.struct_size = sizeof wanted.plan;
+    wanted.session.struct_size = sizeof wanted.session;
+    if (!wanted.plan.threads) wanted.plan.threads = wanted.session.threads;
+
+    cfine_model *opened;
+    cfine_plan *plan = NULL;
+    CF_TRY(cfine_model_open(model, &opened, error));
+    cfine_status status = cfine_plan_build(opened, &wanted.plan, &plan, error);
+    if (status == CFINE_OK) status = cfine_session_open(plan, &wanted.session, out, error);
+    cfine_plan_close(plan);
+    cfine_model_close(opened);
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// One image into the network's input, by the whole team: rows of pass 1, a barrier, rows of pass 2.
+
+typedef struct {
+    const cfine_session *session;
+    const cfine_image *image;
+    cf_pixel_view out;
+} prepare_job;
+
+static void prepare_rows(void *arg, const cf_team *team) {
+    const prepare_job *job = arg;
+    const cf_resizer *resizer = &job->session->resizer;
+    long begin, end;
+    cf_team_range(team, resizer->src_height, &begin, &end);
+    cf_resize_across(resizer, job->image->rgb, (int)begin, (int)end);
+    cf_team_barrier(team);
+    cf_team_range(team, resizer->dst_height, &begin, &end);
+    cf_preprocess_rows(resizer, job->image->rgb, &job->session->scale, &job->out, (int)begin, (int)end);
+}
+
+static cfine_status check_image(const cfine_image *image, cfine_error *error) {
+    if (!image->rgb || image->width < 1 || image->height < 1)
+        return cf_fail(error, CFINE_ERROR_ARGUMENT, "image: %dx%d pixels%s", image->width, image->height,
+                       image->rgb ? "" : ", no data");
+    return CFINE_OK;
+}
+
+static cfine_status prepare(cfine_session *session, const cfine_image *image, cf_pixel_view out, cfine_error *error) {
+    const cf_tensor *input = &session->plan.plan->input.tensor;
+    CF_TRY(check_image(image, error));
+    CF_TRY(cf_resizer_plan(&session->resizer, image->width, image->height, input->w, input->h, error));
+    prepare_job job = {session, image, out};
+    cf_pool_run(session->exec->pool, prepare_rows, &job);
+    return CFINE_OK;
+}
+
+static cf_pixel_view input_view(const cfine_session *session, int n) {
+    cf_tensor input = cf_session_input(session->exec);
+    return (cf_pixel_view){cf_tensor_at(&input, n, 0, 0), input.row, input.pixel, 1};
+}
+
+cfine_status cfine_session_prepare(cfine_session *session, const cfine_image *image, float *pixels,
+                                   cfine_error *error) {
+    if (!session || !image || !pixels)
+        return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_session_prepare: NULL argument");
+    const cf_tensor *input = &session->plan.plan->input.tensor;
+    cf_pixel_view planes = {pixels, input->w, 1, (ptrdiff_t)input->w * input->h};
+    pthread_mutex_lock(&session->exec->lock);
+    cfine_status status = prepare(session, image, planes, error);
+    pthread_mutex_unlock(&session->exec->lock);
+    return status;
+}
+
+static cfine_status check_count(const cfine_session *session, int count, cfine_error *error) {
+    int batch = session->plan.plan->request.batch;
+    if (count >= 1 && count <= batch) return CFINE_OK;
+    return cf_fail(error, CFINE_ERROR_ARGUMENT, "%d images: this plan takes 1 to %d; build it with a larger batch",
+                   count, batch);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The forward pass alone
+
+typedef struct {
+    const cfine_session *session;
+    const float *pixels; // [count, 3, h, w]
+    int count;
+} interleave_job;
+
+static void interleave(void *arg, const cf_team *team) {
+    const interleave_job *job = arg;
+    cf_tensor input = cf_session_input(job->session->exec);
+    int64_t plane = (int64_t)input.h * input.w;
+    long begin, end;
+    cf_team_range(team, (long)job->count * input.h, &begin, &end);
+    for (long i = begin; i < end; i++) {
+        int64_t n = i / input.h, y = i % input.h;
+        const float *in = job->pixels + n * 3 * plane + y * input.w;
+        float *out = cf_tensor_at(&input, n, y, 0);
+        for (int x = 0; x < input.w; x++)
+            for (int c = 0; c < 3; c++) out[x * input.pixel + c] = in[c * plane + x];
+    }
+}
+
+static void copy_rows(const cf_tensor *tensor, int count, float *out) {
+    for (int n = 0; n < count; n++)
+        for (int q = 0; q < tensor->w; q++, out += tensor->c)
+            memcpy(out, cf_tensor_at(tensor, n, 0, q), (size_t)tensor->c * sizeof *out);
+}
+
+cfine_status cfine_session_run(cfine_session *session, const float *pixels, int count, float *logits, float *boxes,
+                               cfine_error *error) {
+    if (!session || !pixels) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_session_run: NULL argument");
+    CF_TRY(check_count(session, count, error));
+    pthread_mutex_lock(&session->exec->lock);
+    interleave_job job = {session, pixels, count};
+    cf_pool_run(session->exec->pool, interleave, &job);
+    cf_session_forward(session->exec, count);
+    cf_tensor raw_logits = cf_session_logits(session->exec), raw_boxes = cf_session_boxes(session->exec);
+    if (logits) copy_rows(&raw_logits, count, logits);
+    if (boxes) copy_rows(&raw_boxes, count, boxes);
+    pthread_mutex_unlock(&session->exec->lock);
+    return CFINE_OK;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Images to detections
+
+static cfine_status select_detections(const cf_plan *plan, const float *logits, int64_t logits_row, const float *boxes,
+                                      int64_t boxes_row, int width, int height, const cfine_detect_options *options,
+                                      cfine_detections *out, cfine_error *error) {
+    float threshold = options->threshold == 0 ? 0.5f : options->threshold;
+    int most = options->max_detections > 0 && options->max_detections < plan->detections ? options->max_detections
+                                                                                         : plan->detections;
+    return cf_detections_select(logits, logits_row, boxes, boxes_row, plan->queries, plan->labels, width, height,
+                                threshold, most, out, error);
+}
+
+cfine_status cfine_session_postprocess(const cfine_session *session, const float *logits, const float *boxes, int width,
+                                       int height, const cfine_detect_options *options, cfine_detections *out,
+                                       cfine_error *error) {
+    if (!session || !logits || !boxes || !out)
+        return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_session_postprocess: NULL argument");
+    cfine_detect_options wanted;
+    CF_READ_OPTIONS(wanted, options);
+    const cf_plan *plan = session->plan.plan;
+    return select_detections(plan, logits, plan->labels, boxes, 4, width, height, &wanted, out, error);
+}
+
+static cfine_status detect(cfine_session *session, const cfine_image *images, int count,
+                           const cfine_detect_options *options, cfine_detections *out, cfine_error *error) {
+    for (int n = 0; n < count; n++) CF_TRY(prepare(session, &images[n], input_view(session, n), error));
+    cf_session_forward(session->exec, count);
+    cf_tensor logits = cf_session_logits(session->exec), boxes = cf_session_boxes(session->exec);
+    for (int n = 0; n < count; n++)
+        CF_TRY(select_detections(session->plan.plan, cf_tensor_at(&logits, n, 0, 0), logits.pixel,
+                                 cf_tensor_at(&boxes, n, 0, 0), boxes.pixel, images[n].width, images[n].height, options,
+                                 &out[n], error));
+    return CFINE_OK;
+}
+
+cfine_status cfine_detect(cfine_session *session, const cfine_image *images, int count,
+                          const cfine_detect_options *options, cfine_detections *out, cfine_error *error) {
+    if (!session || !images || !out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_detect: NULL argument");
+    CF_TRY(check_count(session, count, error));
+    cfine_detect_options wanted;
+    CF_READ_OPTIONS(wanted, options);
+    pthread_mutex_lock(&session->exec->lock);
+    cfine_status status = detect(session, images, count, &wanted, out, error);
+    pthread_mutex_unlock(&session->exec->lock);
+    return status;
+}
+
+cfine_status cfine_detect_file(cfine_session *session, const char *path, const cfine_detect_options *options,
+                               cfine_detections *out, cfine_error *error) {
+    if (!path) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_detect_file: path is NULL");
+    cfine_image image;
+    CF_TRY(cfine_image_load(path, NULL, &image, error));
+    cfine_status status = cfine_detect(session, &image, 1, options, out, error);
+    cfine_image_release(&image);
+    return status;
+}
+
+size_t cfine_session_step_times(const cfine_session *session, cfine_step_time *out, size_t capacity) {
+    if (!session) return 0;
+    const cf_plan *plan = session->plan.plan;
+    int images = session->exec->images;
+    for (int i = 0; i < plan->step_count && (size_t)i < capacity && out; i++) {
+        const cf_step *step = &plan->steps[i];
+        out[i] = (cfine_step_time){
+            step->name,           cf_op_name(step->problem.op),
+            step->kernel->name,   session->exec->step_seconds[i] * 1e3,
+            step->flops * images, (step->bytes - (double)step->packed_bytes) * images + (double)step->packed_bytes};
+    }
+    return (size_t)plan->step_count;
+}

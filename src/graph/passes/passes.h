@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Graph to graph: fewer, larger operators with the same results up to rounding. In this order (pass_list.c):
+//
+//     fold_batch_norm    conv, batch_norm           -> conv with bias
+//     merge_repvgg       conv 3x3 + conv 1x1 of one input -> conv 3x3
+//     merge_siblings     1x1 convs of one input     -> one wider conv, sliced
+//     fuse_epilogue      conv, activation, scale_shift, add -> one conv
+#ifndef CF_GRAPH_PASSES_H
+#define CF_GRAPH_PASSES_H
+
+#include "graph/graph.h"
+
+typedef struct cf_pass {
+    const char *name;
+    cfine_status (*run)(cf_graph *graph, cfine_error *err);
+} cf_pass;
+
+// The passes every plan runs, in order.
+const cf_pass *cf_pass_list(int *count);
+
+// Runs them all, checking the graph after each.
+cfine_status cf_passes_run(cf_graph *graph, cfine_error *err);
+
+cfine_status cf_pass_fold_batch_norm(cf_graph *graph, cfine_error *err);
+cfine_status cf_pass_merge_repvgg(cf_graph *graph, cfine_error *err);
+cfine_status cf_pass_merge_siblings(cf_graph *graph, cfine_error *err);
+cfine_status cf_pass_fuse_epilogue(cf_graph *graph, cfine_error *err);
+
+#endif
