@@ -10,6 +10,8 @@
     X(cf_conv_int8_avx512)                                                                                             \
     X(cf_conv_bf16_avx512)                                                                                             \
     X(cf_conv_f32_avx512)                                                                                              \
+    X(cf_depthwise_avx512)                                                                                             \
+    X(cf_depthwise_avx2)                                                                                               \
     X(cf_conv_ref)
 #define CF_BATCH_NORM_KERNELS(X) X(cf_batch_norm_ref)
 #define CF_ACTIVATION_KERNELS(X) X(cf_activation_ref)

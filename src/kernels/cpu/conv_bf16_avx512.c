@@ -10,7 +10,7 @@ CF_INLINE __m512 dot(__m512 sums, __m512i a, __m512i b) {
 CF_MICRO_TABLE_AVX512(micro, dot)
 
 static void store(const cf_conv_store *s) {
-    cf_store_avx512(s, 0);
+    cf_store_any(s, 0);
 }
 
 static const char *refuse(const cf_problem *problem) {

@@ -16,7 +16,7 @@ CF_MICRO_TABLE_AVX512(micro_u8, dot_u8)
 CF_MICRO_TABLE_AVX512(micro_s8, dot_s8)
 
 static void store(const cf_conv_store *s) {
-    cf_store_avx512(s, 1);
+    cf_store_any(s, 1);
 }
 
 static const char *refuse(const cf_problem *problem) {

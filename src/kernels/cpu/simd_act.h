@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// exp, erf and the activations on a vector, in the words of simd_avx512.h or simd_avx2.h, one of which comes first.
+#ifndef CF_KERNELS_CPU_SIMD_ACT_H
+#define CF_KERNELS_CPU_SIMD_ACT_H
+
+// About 1 ulp; below -87.3 the result runs into denormals and zero, above 88.7 it is infinite.
+CF_INLINE v_f32 v_exp(v_f32 x) {
+    x = v_min(v_set(89), v_max(v_set(-104), x)); // in this order NaN passes
+    v_f32 n = v_round(v_mul(x, v_set(1.44269504f)));
+    v_f32 r = v_fnma(n, v_set(0.693145752f), x); // ln 2 in two parts, so that the products are exact
+    r = v_fnma(n, v_set(1.42860677e-6f), r);
+    v_f32 p = v_set(1.38888889e-3f); // Taylor to x^6: |r| <= 0.347, the rest is below 1.2e-7
+    p = v_fma(p, r, v_set(8.33333333e-3f));
+    p = v_fma(p, r, v_set(4.16666667e-2f));
+    p = v_fma(p, r, v_set(1.66666667e-1f));
+    p = v_fma(p, r, v_set(0.5f));
+    p = v_fma(p, r, v_set(1));
+    p = v_fma(p, r, v_set(1));
+    return v_scale_by_power(p, n);
+}
+
+CF_INLINE v_f32 v_sigmoid(v_f32 x) {
+    return v_div(v_set(1), v_add(v_set(1), v_exp(v_sub(v_zero(), x))));
+}
+
+// Abramowitz and Stegun 7.1.26: absolute error below 2e-7.
+CF_INLINE v_f32 v_erf(v_f32 x) {
+    v_f32 a = v_abs(x), t = v_div(v_set(1), v_fma(a, v_set(0.3275911f), v_set(1)));
+    v_f32 p = v_set(1.061405429f);
+    p = v_fma(p, t, v_set(-1.453152027f));
+    p = v_fma(p, t, v_set(1.421413741f));
+    p = v_fma(p, t, v_set(-0.284496736f));
+    p = v_fma(p, t, v_set(0.254829592f));
+    v_f32 value = v_fnma(v_mul(p, t), v_exp(v_fnma(a, a, v_zero())), v_set(1));
+    return v_copy_sign(v_max(v_zero(), value), x);
+}
+
+CF_INLINE v_f32 v_act(int act, v_f32 x) {
+    switch (act) {
+    case CF_ACT_RELU: return v_max(x, v_zero());
+    case CF_ACT_SILU: return v_div(x, v_add(v_set(1), v_exp(v_sub(v_zero(), x))));
+    case CF_ACT_GELU: {
+        v_f32 half = v_mul(x, v_set(0.5f));
+        return v_fma(half, v_erf(v_mul(x, v_set(0.70710678f))), half);
+    }
+    case CF_ACT_SIGMOID: return v_sigmoid(x);
+    case CF_ACT_CLAMP: return v_max(v_set(-10), v_min(v_set(10), x));
+    default: return x;
+    }
+}
+
+#endif

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sixteen FP32 lanes in AVX-512, by the names that simd_avx2.h gives to eight: kernels written in these words are
+// compiled once for each. Only for files that are compiled with the instruction set.
+#ifndef CF_KERNELS_CPU_SIMD_AVX512_H
+#define CF_KERNELS_CPU_SIMD_AVX512_H
+
+#include <immintrin.h>
+
+#include "graph/op.h"
+
+#define CF_INLINE static inline __attribute__((always_inline))
+
+enum { V_LANES = 16 };
+typedef __m512 v_f32;
+typedef __m512i v_i32;
+
+CF_INLINE v_f32 v_set(float x) {
+    return _mm512_set1_ps(x);
+}
+CF_INLINE v_i32 v_set_i32(int32_t x) {
+    return _mm512_set1_epi32(x);
+}
+CF_INLINE v_f32 v_zero(void) {
+    return _mm512_setzero_ps();
+}
+CF_INLINE v_f32 v_add(v_f32 a, v_f32 b) {
+    return _mm512_add_ps(a, b);
+}
+CF_INLINE v_f32 v_sub(v_f32 a, v_f32 b) {
+    return _mm512_sub_ps(a, b);
+}
+CF_INLINE v_f32 v_mul(v_f32 a, v_f32 b) {
+    return _mm512_mul_ps(a, b);
+}
+CF_INLINE v_f32 v_div(v_f32 a, v_f32 b) {
+    return _mm512_div_ps(a, b);
+}
+CF_INLINE v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) { // a * b + c
+    return _mm512_fmadd_ps(a, b, c);
+}
+CF_INLINE v_f32 v_fnma(v_f32 a, v_f32 b, v_f32 c) { // c - a * b
+    return _mm512_fnmadd_ps(a, b, c);
+}
+CF_INLINE v_f32 v_max(v_f32 a, v_f32 b) { // b when either is NaN
+    return _mm512_max_ps(a, b);
+}
+CF_INLINE v_f32 v_min(v_f32 a, v_f32 b) { // b when either is NaN
+    return _mm512_min_ps(a, b);
+}
+CF_INLINE v_f32 v_abs(v_f32 a) {
+    return _mm512_abs_ps(a);
+}
+CF_INLINE v_f32 v_copy_sign(v_f32 size, v_f32 sign) { // size is not negative
+    return _mm512_or_ps(size, _mm512_and_ps(sign, _mm512_set1_ps(-0.0f)));
+}
+CF_INLINE v_f32 v_round(v_f32 a) {
+    return _mm512_roundscale_ps(a, 8);
+}
+CF_INLINE v_f32 v_scale_by_power(v_f32 a, v_f32 n) { // a * 2^n, n whole, -150 .. 128
+    return _mm512_scalef_ps(a, n);
+}
+CF_INLINE v_f32 v_from_i32(v_i32 a) {
+    return _mm512_cvtepi32_ps(a);
+}
+CF_INLINE v_f32 v_load(const float *from) {
+    return _mm512_loadu_ps(from);
+}
+CF_INLINE void v_store(float *to, v_f32 a) {
+    _mm512_storeu_ps(to, a);
+}
+CF_INLINE v_i32 v_load_i32(const int32_t *from) {
+    return _mm512_loadu_si512(from);
+}
+
+CF_INLINE __mmask16 v_mask(int lanes) {
+    return (__mmask16)((1u << lanes) - 1);
+}
+
+// The first `lanes` values of a type as FP32, the rest zero; nothing behind them is read.
+CF_INLINE v_f32 v_read(const void *from, cf_dtype dtype, int lanes, v_f32 scale, v_i32 zero) {
+    __mmask16 mask = v_mask(lanes);
+    switch (dtype) {
+    case CF_BF16: {
+        __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from));
+        return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+    }
+    case CF_U8:
+    case CF_S8: {
+        __m128i bytes = _mm_maskz_loadu_epi8(mask, from);
+        __m512i wide = dtype == CF_U8 ? _mm512_cvtepu8_epi32(bytes) : _mm512_cvtepi8_epi32(bytes);
+        return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(wide, zero)), scale);
+    }
+    default: return _mm512_maskz_loadu_ps(mask, from);
+    }
+}
+
+// bf16 by rounding to nearest even; NaN stays NaN.
+CF_INLINE __m256i v_to_bf16(__m512 value) {
+    __m512i bits = _mm512_castps_si512(value),
+            odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+    rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+}
+
+// Stores the first `lanes` values; bytes as round(value * inverse) + zero, saturated.
+CF_INLINE void v_write(void *to, cf_dtype dtype, int lanes, v_f32 value, v_f32 inverse, v_i32 zero) {
+    __mmask16 mask = v_mask(lanes);
+    switch (dtype) {
+    case CF_BF16: _mm256_mask_storeu_epi16(to, mask, v_to_bf16(value)); break;
+    case CF_U8:
+    case CF_S8: {
+        // Limits before the conversion: beyond int32 it would give the smallest integer.
+        __m512 steps = _mm512_mul_ps(value, inverse);
+        steps = _mm512_max_ps(_mm512_min_ps(steps, _mm512_set1_ps(1024)), _mm512_set1_ps(-1024));
+        __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(steps), zero);
+        __m128i bytes = dtype == CF_S8 ? _mm512_cvtsepi32_epi8(whole)
+                                       : _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512()));
+        _mm_mask_storeu_epi8(to, mask, bytes);
+        break;
+    }
+    default: _mm512_mask_storeu_ps(to, mask, value); break;
+    }
+}
+
+#endif
