@@ -105,6 +105,26 @@ static cfine_status open_hugging_face(const char *path, size_t folder, int file,
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Official
+
+static cfine_status open_official(const char *path, cf_checkpoint *checkpoint, cfine_error *err) {
+    CF_TRY(cf_pth_open(path, checkpoint->weights, err));
+    cfine_status status = cf_names_from_official(checkpoint->weights, err);
+    if (status != CFINE_OK) return cf_fail_within(err, status, "%s", path);
+    CF_TRY(cf_model_config_deduce(checkpoint->weights, path, &checkpoint->config, err));
+    return complete_config(&checkpoint->config, checkpoint->weights, path, err);
+}
+
+// A zip, or the pickle that old versions of torch wrote: decided by the first two bytes, as names say little.
+static cfine_status looks_official(const char *path, int *official, cfine_error *err) {
+    cf_bytes bytes;
+    CF_TRY(cf_file_map(path, &bytes, err));
+    *official = bytes.size >= 2 && (memcmp(bytes.data, "PK", 2) == 0 || memcmp(bytes.data, "\x80\x02", 2) == 0);
+    cf_bytes_release(&bytes);
+    return CFINE_OK;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Any path
 
 static int is_parameter(const cf_weight *weight) {
@@ -137,6 +157,9 @@ static cfine_status open_any(const char *path, cf_checkpoint *checkpoint, cfine_
     const char *slash = strrchr(path, '/');
     size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
     if (ends_with(path, ".json")) return open_hugging_face(path, folder, 0, checkpoint, err);
+    int official;
+    CF_TRY(looks_official(path, &official, err));
+    if (official || ends_with(path, ".pth") || ends_with(path, ".pt")) return open_official(path, checkpoint, err);
     return open_hugging_face(path, folder, 1, checkpoint, err);
 }
 

@@ -20,4 +20,12 @@ cfine_status cf_names_apply(cf_weights *weights, const cf_name_rule *rules, size
 // Names that other versions of transformers give (o_proj for out_proj, ...), tied duplicates.
 cfine_status cf_names_unify(cf_weights *weights, const cf_model_config *config, cfine_error *err);
 
+// Names of the official D-FINE and DEIM repositories to Hugging Face's; splits the fused query/key/value projections.
+cfine_status cf_names_from_official(cf_weights *weights, cfine_error *err);
+
+// The config of a D-FINE whose tensors (already with Hugging Face's names) are all there is. `file` is for errors.
+// Release `out` in any case.
+cfine_status cf_model_config_deduce(const cf_weights *weights, const char *file, cf_model_config *out,
+                                    cfine_error *err);
+
 #endif

@@ -212,7 +212,7 @@ cfine_status cf_weights_expect(const cf_weights *weights, const char *name, int 
                        "tensor %s %s is missing: the weights are incomplete or belong to another config", name,
                        expected);
     cf_weight_shape_text(weight->rank, weight->shape, found, sizeof found);
-    if (weight->rank != rank || memcmp(weight->shape, shape, (size_t)rank * sizeof *shape) != 0)
+    if (weight->rank != rank || (rank && memcmp(weight->shape, shape, (size_t)rank * sizeof *shape) != 0))
         return cf_fail(err, CFINE_ERROR_FORMAT,
                        "tensor %s has the shape %s, the config asks for %s: weights and config do not belong together",
                        name, found, expected);

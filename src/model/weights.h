@@ -120,4 +120,9 @@ cfine_status cf_safetensors_open(const char *path, cf_weights *weights, cfine_er
 // A sharded checkpoint: the index file (model.safetensors.index.json) and the shards beside it.
 cfine_status cf_safetensors_open_index(const char *path, cf_weights *weights, cfine_error *err);
 
+// An official .pth (a zip with a pickle and raw tensors): the state dict of its "ema", else of its "model", else
+// itself. Names stay as found. `data` must stay valid as long as the weights.
+cfine_status cf_pth_parse(const uint8_t *data, size_t size, const char *file, cf_weights *weights, cfine_error *err);
+cfine_status cf_pth_open(const char *path, cf_weights *weights, cfine_error *err);
+
 #endif
