@@ -260,7 +260,8 @@ static void kernels_match_pytorch(void **state) {
     for (int op = 0; op < CF_OP_COUNT; op++) {
         int count;
         cf_kernels_of((cf_op)op, &count);
-        if (count && op != CF_OP_CONV && !seen[op]) fail_msg("%s has no golden case", cf_op_name((cf_op)op));
+        if (count && op != CF_OP_CONV && op != CF_OP_HALO && !seen[op]) // those two are in checkops
+            fail_msg("%s has no golden case", cf_op_name((cf_op)op));
     }
 }
 
