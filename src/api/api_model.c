@@ -6,15 +6,9 @@
 #include "base/memory.h"
 #include "graph/passes/passes.h"
 #include "model/model.h"
-
-#define TEXT_OF(number) TEXT(number)
-#define TEXT(number) #number
+#include "plan/planfile.h"
 
 static const char default_model[] = "tabletop";
-
-const char *cfine_version(void) {
-    return TEXT_OF(CFINE_VERSION_MAJOR) "." TEXT_OF(CFINE_VERSION_MINOR) "." TEXT_OF(CFINE_VERSION_PATCH);
-}
 
 void cfine_cpu_features(char *text, size_t size) {
     cf_cpu_describe(cf_cpu_features(), text, size);
@@ -80,7 +74,7 @@ cfine_status cfine_model_open(const char *model, cfine_model **out, cfine_error 
     cfine_status status = CFINE_OK;
     cfine_model *handle = cf_alloc(1, sizeof *handle);
     if (!handle) status = cf_fail_memory(error, "model", sizeof *handle);
-    if (status == CFINE_OK && cf_is_plan_file(path))
+    if (status == CFINE_OK && cf_planfile_probe(path))
         status = cf_fail(error, CFINE_ERROR_ARGUMENT, "%s: is a plan, not a checkpoint", path);
     if (status == CFINE_OK) status = cf_checkpoint_open(path, &handle->checkpoint, error);
     cf_free(path);

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "graph/passes/passes.h"
 #include "model/model.h"
+#include "plan/planfile.h"
 
 enum { MAX_BATCH = 1024 };
 
@@ -117,4 +118,17 @@ cfine_status cfine_plan_get_info(const cfine_plan *handle, cfine_plan_info *out,
 
 const char *cfine_plan_label(const cfine_plan *plan, int label) {
     return plan && label >= 0 && label < plan->plan->labels ? plan->plan->label_names[label] : NULL;
+}
+
+cfine_status cfine_plan_save(const cfine_plan *plan, const char *path, cfine_error *error) {
+    if (!plan || !path) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_plan_save: NULL argument");
+    return cf_planfile_save(plan->plan, path, error);
+}
+
+cfine_status cfine_plan_open(const char *path, cfine_plan **out, cfine_error *error) {
+    if (!path || !out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_plan_open: NULL argument");
+    *out = NULL;
+    cf_plan *plan;
+    CF_TRY(cf_planfile_open(path, cf_cpu_features(), &plan, error));
+    return wrap(plan, out, error);
 }

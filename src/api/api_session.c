@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "image/image.h"
+#include "plan/planfile.h"
 #include "postprocess/detections.h"
 
 cfine_status cfine_session_open(const cfine_plan *plan, const cfine_session_options *options, cfine_session **out,
@@ -45,6 +46,38 @@ const char *cfine_session_label(const cfine_session *session, int label) {
     return session ? cfine_plan_label(&session->plan, label) : NULL;
 }
 
+static cfine_status build_plan(const char *path, const cfine_plan_options *options, cfine_plan **out,
+                               cfine_error *error) {
+    cfine_model *model;
+    CF_TRY(cfine_model_open(path, &model, error));
+    cfine_status status = cfine_plan_build(model, options, out, error);
+    cfine_model_close(model);
+    return status;
+}
+
+// A plan file has everything decided: an option that says otherwise is an error, not ignored.
+static cfine_status open_planfile(const char *path, const cfine_plan_options *options, cfine_plan **out,
+                                  cfine_error *error) {
+    CF_TRY(cfine_plan_open(path, out, error));
+    const cf_plan *plan = (*out)->plan;
+    const struct {
+        const char *name;
+        int wanted, has;
+    } fixed[] = {{"precision", (int)options->precision, (int)plan->request.precision},
+                 {"width", options->width, plan->input.tensor.w},
+                 {"height", options->height, plan->input.tensor.h},
+                 {"queries", options->queries, plan->queries},
+                 {"decoder layers", options->decoder_layers, plan->decoder_layers}};
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (fixed[i].wanted && fixed[i].wanted != fixed[i].has)
+            return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built with %s %d, not %d; rebuild it: cfine build",
+                           path, fixed[i].name, fixed[i].has, fixed[i].wanted);
+    if (options->batch > plan->request.batch)
+        return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built for a batch of %d, not %d; rebuild it: cfine build",
+                       path, plan->request.batch, options->batch);
+    return CFINE_OK;
+}
+
 cfine_status cfine_open(const char *model, const cfine_open_options *options, cfine_session **out, cfine_error *error) {
     if (!out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_open: out is NULL");
     *out = NULL;
@@ -54,13 +87,14 @@ cfine_status cfine_open(const char *model, const cfine_open_options *options, cf
     wanted.session.struct_size = sizeof wanted.session;
     if (!wanted.plan.threads) wanted.plan.threads = wanted.session.threads;
 
-    cfine_model *opened;
+    char *path;
     cfine_plan *plan = NULL;
-    CF_TRY(cfine_model_open(model, &opened, error));
-    cfine_status status = cfine_plan_build(opened, &wanted.plan, &plan, error);
+    CF_TRY(cf_model_resolve(model, &path, error));
+    cfine_status status = cf_planfile_probe(path) ? open_planfile(path, &wanted.plan, &plan, error)
+                                                  : build_plan(path, &wanted.plan, &plan, error);
+    cf_free(path);
     if (status == CFINE_OK) status = cfine_session_open(plan, &wanted.session, out, error);
     cfine_plan_close(plan);
-    cfine_model_close(opened);
     return status;
 }
 

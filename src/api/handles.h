@@ -51,7 +51,4 @@ static inline void cf_write_info(void *theirs, const void *ours, size_t size) {
 // result.
 cfine_status cf_model_resolve(const char *model, char **path, cfine_error *err);
 
-// 1 if the file begins like a plan file.
-int cf_is_plan_file(const char *path);
-
 #endif

@@ -38,6 +38,19 @@ static void resolve_calls(cf_session *session) {
     }
 }
 
+// Steps share one scratch area: the largest that any of them wants for this team.
+static size_t scratch_wanted(const cf_plan *plan, int threads) {
+    size_t most = 0;
+    for (int i = 0; i < plan->step_count; i++) {
+        const cf_kernel *kernel = plan->steps[i].kernel;
+        cf_problem problem = plan->steps[i].problem;
+        problem.threads = threads;
+        size_t bytes = kernel->scratch_size ? kernel->scratch_size(&problem) : 0;
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
 cfine_status cf_session_create(cf_plan *plan, int threads, int pin, int profile, cf_session **out, cfine_error *err) {
     *out = NULL;
     cf_session *session = cf_alloc(1, sizeof *session);
@@ -46,12 +59,13 @@ cfine_status cf_session_create(cf_plan *plan, int threads, int pin, int profile,
     session->plan = cf_plan_retain(plan);
     session->profile = profile;
     session->workspace = cf_alloc_aligned((size_t)plan->workspace_bytes);
-    session->scratch = cf_alloc_aligned((size_t)plan->scratch_bytes);
+    session->scratch_bytes = scratch_wanted(plan, threads);
+    session->scratch = cf_alloc_aligned(session->scratch_bytes);
     session->calls = cf_alloc((size_t)plan->step_count, sizeof *session->calls);
     session->step_seconds = cf_alloc((size_t)plan->step_count, sizeof *session->step_seconds);
     cfine_status status = CFINE_OK;
     if (!session->workspace || !session->scratch || !session->calls || !session->step_seconds)
-        status = cf_fail_memory(err, "session workspace", (size_t)(plan->workspace_bytes + plan->scratch_bytes));
+        status = cf_fail_memory(err, "session workspace", (size_t)plan->workspace_bytes + session->scratch_bytes);
     if (status == CFINE_OK) status = cf_pool_create(threads, pin, &session->pool, err);
     if (status != CFINE_OK) {
         cf_session_destroy(session);
@@ -66,7 +80,7 @@ void cf_session_destroy(cf_session *session) {
     if (!session) return;
     cf_pool_destroy(session->pool);
     if (session->workspace) cf_free_aligned(session->workspace, (size_t)session->plan->workspace_bytes);
-    if (session->scratch) cf_free_aligned(session->scratch, (size_t)session->plan->scratch_bytes);
+    if (session->scratch) cf_free_aligned(session->scratch, session->scratch_bytes);
     cf_free(session->calls);
     cf_free(session->step_seconds);
     cf_plan_release(session->plan);

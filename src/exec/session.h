@@ -11,6 +11,7 @@ typedef struct cf_session {
     cf_plan *plan; // retained
     cf_pool *pool;
     uint8_t *workspace, *scratch;
+    size_t scratch_bytes;
     cf_call *calls;       // one a step, resolved to pointers
     double *step_seconds; // of the last run, when profiling
     int profile;

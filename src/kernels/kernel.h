@@ -54,7 +54,7 @@ typedef struct cf_kernel {
     // Bytes of packed constants, and packing them. NULL: none needed.
     size_t (*packed_size)(const cf_problem *problem);
     void (*pack)(const cf_problem *problem, void *packed);
-    // Bytes of scratch for the whole team. NULL: none.
+    // Bytes of scratch for a whole team of problem->threads. NULL: none. Packing must not depend on the threads.
     size_t (*scratch_size)(const cf_problem *problem);
     // Called by every member of the team at the same time; each takes its share (cf_team_range) and writes all of its
     // part of out. Barriers inside are allowed (cf_team_barrier). No allocation, no failure.

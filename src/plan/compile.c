@@ -36,10 +36,8 @@ static cfine_status add_step(cf_plan *plan, const char *name, const cf_problem *
     if (!step->name) return cf_fail_memory(err, "plan", strlen(name));
     plan->step_count++;
     if (step->kernel->packed_size) step->packed_bytes = (int64_t)step->kernel->packed_size(problem);
-    if (step->kernel->scratch_size) step->scratch_bytes = (int64_t)step->kernel->scratch_size(problem);
     step->packed_offset = plan->weight_bytes;
     plan->weight_bytes += align(step->packed_bytes);
-    if (step->scratch_bytes > plan->scratch_bytes) plan->scratch_bytes = step->scratch_bytes;
     step->bytes += (double)step->packed_bytes;
     plan->flops += flops;
     return CFINE_OK;
@@ -156,9 +154,7 @@ void cf_plan_release(cf_plan *plan) {
     for (int i = 0; plan->label_names && i < plan->labels; i++) cf_free(plan->label_names[i]);
     cf_free(plan->label_names);
     cf_free(plan->steps);
-    if (plan->file.data)
-        cf_bytes_release(&plan->file);
-    else
-        cf_free_aligned(plan->weights, (size_t)plan->weight_bytes);
+    if (!plan->borrowed) cf_free_aligned(plan->weights, (size_t)plan->weight_bytes);
+    cf_bytes_release(&plan->file);
     cf_free(plan);
 }

@@ -22,7 +22,6 @@ typedef struct cf_step {
     cf_problem problem; // shapes and strides; no data
     int64_t in_offset[CF_MAX_INPUTS], out_offset;
     int64_t packed_offset, packed_bytes;
-    int64_t scratch_bytes;
     double flops, bytes; // of one image: operations, and the least traffic
 } cf_step;
 
@@ -43,8 +42,9 @@ typedef struct cf_plan {
     cf_step *steps;
     int32_t step_count;
     uint8_t *weights; // packed constants of all steps, 64-byte aligned
-    int64_t weight_bytes, workspace_bytes, scratch_bytes;
-    cf_bytes file; // what weights point into when the plan was opened from a file
+    int64_t weight_bytes, workspace_bytes;
+    int borrowed;  // 1: weights point into `file` or into memory of the caller
+    cf_bytes file; // mapped plan file
     cf_plan_request request;
     cf_plan_tensor input, logits, boxes;
     double flops; // of one image
