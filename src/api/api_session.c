@@ -99,7 +99,7 @@ cfine_status cfine_open(const char *model, const cfine_open_options *options, cf
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// One image into the network's input, by the whole team: rows of pass 1, a barrier, rows of pass 2.
+// One image into the network's input, by the whole team: rows of the first pass, a barrier, rows of the second.
 
 typedef struct {
     const cfine_session *session;
@@ -111,8 +111,8 @@ static void prepare_rows(void *arg, const cf_team *team) {
     const prepare_job *job = arg;
     const cf_resizer *resizer = &job->session->resizer;
     long begin, end;
-    cf_team_range(team, resizer->src_height, &begin, &end);
-    cf_resize_across(resizer, job->image->rgb, (int)begin, (int)end);
+    cf_team_range(team, resizer->first_rows, &begin, &end);
+    cf_resize_first(resizer, job->image->rgb, (int)begin, (int)end);
     cf_team_barrier(team);
     cf_team_range(team, resizer->dst_height, &begin, &end);
     cf_preprocess_rows(resizer, job->image->rgb, &job->session->scale, &job->out, (int)begin, (int)end);

@@ -25,7 +25,7 @@ static cfine_status fail_errno(cfine_error *err, const char *path, const char *w
 }
 
 static cfine_status open_regular(const char *path, int *out, size_t *size, cfine_error *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe without a writer must not hold us up
     if (fd < 0) return fail_errno(err, path, "cannot open");
     struct stat info;
     if (fstat(fd, &info) != 0) {
