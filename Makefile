@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door: each target is a short recipe over CMake's presets. `make` alone prints this list.
+CFINE := build/release/cli/cfine
+SECONDS ?= 60
+SIZES ?= tiny n s
+PREFIX ?= /usr/local
+SCENES := models/tabletop/scenes
+INSTALL := @bash scripts/install_packages.sh
+.PHONY: help build demo test check asan tsan fuzz lint format parity bench install clean packages
+
+help:
+	@echo "cfine: D-FINE object detection in C"
+	@echo
+	@echo "  make demo      install what is missing, build, find the objects in six bundled scenes"
+	@echo "  make test      install what is missing, build, run every test"
+	@echo
+	@echo "  make build     build/release: the command and the libraries"
+	@echo "  make check     the quick tests only (seconds)"
+	@echo "  make asan      every test under the address and undefined-behaviour sanitizers"
+	@echo "  make tsan      every test under the thread sanitizer"
+	@echo "  make fuzz      each fuzz target for SECONDS=$(SECONDS) under sanitizers"
+	@echo "  make lint      format, include order, static analysis;  make format  rewrites the format"
+	@echo "  make parity    against the PyTorch reference: SIZES=\"$(SIZES)\" (needs CFINE_SHARED)"
+	@echo "  make bench     time and accuracy on this machine: BENCH=\"options of cfine bench\""
+	@echo "  make install   into PREFIX=$(PREFIX);  make clean  removes build/ and out/"
+
+packages:
+	$(INSTALL) build
+
+build: packages
+	@cmake --preset release && cmake --build --preset release
+
+demo: build
+	@[ -d $(SCENES) ] || { echo "make demo: the bundled model is not in this checkout ($(SCENES) is missing)" >&2; exit 1; }
+	@mkdir -p out/demo
+	$(CFINE) detect --out out/demo $(SCENES)
+	@echo "The pictures with their boxes are in out/demo."
+
+test:
+	$(INSTALL) build test 'lint?'
+	@cmake --preset release && cmake --build --preset release
+	@python3 scripts/run_tests.py release
+
+check:
+	$(INSTALL) build test
+	@cmake --preset release && cmake --build --preset release
+	@python3 scripts/run_tests.py release -LE slow
+
+asan tsan:
+	$(INSTALL) build test
+	@cmake --preset $@ && cmake --build --preset $@
+	@python3 scripts/run_tests.py $@
+
+fuzz:
+	$(INSTALL) build test fuzz
+	@cmake --preset fuzz && cmake --build --preset fuzz --target fuzzers
+	@bash scripts/run_fuzzers.sh $(SECONDS)
+
+lint:
+	$(INSTALL) build test lint
+	@cmake --preset release
+	@python3 scripts/lint.py
+	@python3 scripts/lint.py --format
+	@python3 scripts/lint.py --analyse
+
+format:
+	$(INSTALL) lint
+	@git ls-files '*.c' '*.h' '*.cu' '*.cuh' | xargs clang-format-14 -i
+
+parity: build
+	@tests/parity/parity.py --cfine $(CFINE) $(SIZES)
+
+bench: build
+	$(CFINE) bench $(BENCH)
+
+install: build
+	@cmake --install build/release --prefix $(PREFIX)
+
+clean:
+	rm -rf build out
