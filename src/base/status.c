@@ -5,12 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
+// Names out of hostile files may hold newlines and terminal escapes: one line of plain text leaves the library.
+static void make_plain(char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f) *text = '?';
+}
+
 cfine_status cf_fail(cfine_error *err, cfine_status code, const char *format, ...) {
     if (err) {
         va_list args;
         va_start(args, format);
         vsnprintf(err->message, sizeof err->message, format, args);
         va_end(args);
+        make_plain(err->message);
         err->status = code;
     }
     return code;
@@ -27,6 +34,7 @@ cfine_status cf_fail_within(cfine_error *err, cfine_status code, const char *for
         va_end(args);
         if (used >= 0 && (size_t)used < sizeof err->message)
             snprintf(err->message + used, sizeof err->message - (size_t)used, ": %s", inner);
+        make_plain(err->message);
         err->status = code;
     }
     return code;

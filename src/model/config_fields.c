@@ -23,22 +23,17 @@ json_t *cf_fields_open(cf_fields *fields, const char *json, size_t size, const c
     return root;
 }
 
-// The value as JSON text, shortened, for the error message.
+// The value as JSON text for the error message; long ones are shortened.
 static void describe(const json_t *value, char *text, size_t size) {
-    if (json_is_object(value)) {
+    size_t length = 0;
+    if (json_is_string(value))
+        snprintf(text, size, json_string_length(value) > 40 ? "\"%.40s...\"" : "\"%.40s\"", json_string_value(value));
+    else if (json_is_object(value))
         snprintf(text, size, "an object");
-        return;
-    }
-    if (json_array_size(value) > 16) {
-        snprintf(text, size, "a list of %zu", json_array_size(value));
-        return;
-    }
-    size_t length = json_dumpb(value, text, size - 1, JSON_ENCODE_ANY | JSON_COMPACT);
-    if (length > size - 1) {
-        length = size - 1;
-        memcpy(text + length - 3, "...", 3);
-    }
-    text[length] = 0;
+    else if ((length = json_dumpb(value, text, size - 1, JSON_ENCODE_ANY | JSON_COMPACT)) > size - 1)
+        snprintf(text, size, "a list of %zu entries", json_array_size(value));
+    else
+        text[length] = 0;
 }
 
 void cf_fields_refuse(cf_fields *fields, const char *field, const char *what) {

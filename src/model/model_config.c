@@ -18,7 +18,7 @@ enum {
     MAX_LAYERS = 64,
     MAX_POINTS = 64,
     MAX_QUERIES = 10000,
-    MAX_SIDE = 8192,
+    MAX_SIDE = 4096,
     MAX_LABELS = 1 << 16,
     MAX_NAME = 256
 };
@@ -354,7 +354,7 @@ static void get_image_size(cf_fields *fields, cf_preprocess_config *preprocess) 
     if (!json_is_integer(height) || !json_is_integer(width) || json_integer_value(height) < 1 ||
         json_integer_value(height) > MAX_SIDE || json_integer_value(width) < 1 ||
         json_integer_value(width) > MAX_SIDE) {
-        cf_fields_refuse(fields, "size", "an object with height and width, each from 1 to 8192, is expected");
+        cf_fields_refuse(fields, "size", "an object with height and width, each from 1 to 4096, is expected");
         return;
     }
     preprocess->height = (int)json_integer_value(height);

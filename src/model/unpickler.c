@@ -4,7 +4,6 @@
 // containers refer to their items and are never walked here, so that recursive ones do no harm.
 #include "model/unpickler.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -225,15 +224,11 @@ static cfine_status push_global(machine *m, const char *module, size_t module_le
             if (value) value->number = (int64_t)i;
             return push(m, value);
         }
-    char shown[120]; // printable part of a hostile name
-    int used = snprintf(shown, sizeof shown, "%.*s.%.*s", module_length > 50 ? 50 : (int)module_length, module,
-                        name_length > 50 ? 50 : (int)name_length, name);
-    for (int i = 0; i < used && i < (int)sizeof shown; i++)
-        if (shown[i] && (shown[i] < ' ' || shown[i] > '~')) shown[i] = '?';
     return cf_fail(m->err, CFINE_ERROR_UNSUPPORTED,
-                   "the pickle names %s, which is not needed for weights and could run code: refused. Save the state "
-                   "dict alone: torch.save({\"model\": model.state_dict()}, path)",
-                   shown);
+                   "the pickle names %.*s.%.*s, which is not needed for weights and could run code: refused. Save the "
+                   "state dict alone: torch.save({\"model\": model.state_dict()}, path)",
+                   module_length > 50 ? 50 : (int)module_length, module, name_length > 50 ? 50 : (int)name_length,
+                   name);
 }
 
 static cfine_status stack_global(machine *m) {

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "model/checkpoint.h"
+#include "model/model.h"
 #include "model/names.h"
 #include "model/unpickler.h"
 
@@ -401,6 +402,13 @@ static void official_equals_hugging_face(void **state) {
         if (!cf_weights_find(hugging_face->weights, name) && !cf_weight_is_harmless(name, 3))
             fail_msg("%s is left over", name);
     }
+    // The builders use every tensor of either.
+    cf_model_options options = {.queries = 50};
+    cf_graph *graph;
+    assert_ok(cf_model_build(hugging_face, &options, &graph, &error));
+    cf_graph_destroy(graph);
+    assert_ok(cf_model_build(official, &options, &graph, &error));
+    cf_graph_destroy(graph);
     cf_checkpoint_close(hugging_face);
     cf_checkpoint_close(official);
 }
