@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// All verbs, in the order of the help text. A new verb NAME is a line here and a file cmd_NAME.c with
+// `const cli_verb cli_verb_NAME`.
+#ifndef CLI_VERBS_H
+#define CLI_VERBS_H
+
+#include "options.h"
+
+#define CLI_VERBS(verb)                                                                                                \
+    verb(completion)                                                                                                   \
+    verb(manual)
+
+#define CLI_DECLARE_VERB(name) extern const cli_verb cli_verb_##name;
+CLI_VERBS(CLI_DECLARE_VERB)
+
+extern const cli_verb *const cli_verbs[];
+extern const size_t cli_verb_count;
+
+#endif
