@@ -233,8 +233,8 @@ int cli_parse(const cli_verb *verb, int argc, char **argv, void *arguments, int 
             cli_help_verb(verb);
             return 0;
         } else {
-            *status = word[1] == '-' ? read_long(verb, word, &rest, arguments)
-                                     : read_short(verb, word, &rest, arguments);
+            *status =
+                word[1] == '-' ? read_long(verb, word, &rest, arguments) : read_short(verb, word, &rest, arguments);
         }
     }
     if (*status == CLI_OK) *status = check_operands(verb, kept, argv + 1);

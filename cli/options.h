@@ -49,16 +49,16 @@ typedef struct cli_option {
 
 typedef struct cli_verb {
     const char *name;
-    const char *summary;   // one line: what it does
-    const char *operands;  // "INPUT...", or "" for none
+    const char *summary;               // one line: what it does
+    const char *operands;              // "INPUT...", or "" for none
     int operands_least, operands_most; // most < 0: any number
-    const char *about;     // a paragraph for `--help`, or NULL; lines end with newlines
-    const char *example;   // shell lines, each ending with a newline
+    const char *about;                 // a paragraph for `--help`, or NULL; lines end with newlines
+    const char *example;               // shell lines, each ending with a newline
     const cli_option *options;
     size_t option_count;
-    cli_completion completion; // of the operands
+    cli_completion completion;         // of the operands
     int (*run)(int argc, char **argv); // argv[0] is the verb; returns an exit status
-    int hidden;                // 1: left out of help and completion
+    int hidden;                        // 1: left out of help and completion
 } cli_verb;
 
 #define CLI_COUNT(array) (sizeof(array) / sizeof *(array))

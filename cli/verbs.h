@@ -6,9 +6,7 @@
 
 #include "options.h"
 
-#define CLI_VERBS(verb)                                                                                                \
-    verb(completion)                                                                                                   \
-    verb(manual)
+#define CLI_VERBS(verb) verb(completion) verb(manual)
 
 #define CLI_DECLARE_VERB(name) extern const cli_verb cli_verb_##name;
 CLI_VERBS(CLI_DECLARE_VERB)
