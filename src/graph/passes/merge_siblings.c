@@ -19,12 +19,12 @@ static cf_node *activation_of(const cf_graph *graph, const cf_node *conv) {
 static int mergeable(const cf_node *node) {
     const cf_conv_attr *conv = &node->attr.conv;
     return !node->dead && node->op == CF_OP_CONV && node->input_count == 1 && conv->kernel_h == 1 &&
-           conv->kernel_w == 1 && conv->stride == 1 && conv->groups == 1 && !conv->act && !conv->affine &&
+           conv->kernel_w == 1 && conv->stride == 1 && conv->groups == 1 && !conv->affine &&
            node->constants[1].data;
 }
 
 static int alike(const cf_graph *graph, const cf_node *a, const cf_node *b) {
-    if (!mergeable(b) || a->inputs[0] != b->inputs[0]) return 0;
+    if (!mergeable(b) || a->inputs[0] != b->inputs[0] || a->attr.conv.act != b->attr.conv.act) return 0;
     const cf_node *act_a = activation_of(graph, a), *act_b = activation_of(graph, b);
     return !act_a == !act_b && (!act_a || act_a->attr.activation.act == act_b->attr.activation.act);
 }
@@ -82,13 +82,8 @@ static cfine_status merge(cf_graph *graph, int32_t first, int32_t second, cfine_
         act_a->dead = act_b->dead = 1;
     }
     b->dead = 1;
-    // Readers of either value read a slice; a's own value becomes the whole.
-    int32_t whole = a->output;
-    if (!act_a) { // give the readers of the whole another value to be replaced
-        CF_TRY(add_slice(graph, whole, first, whole, 0, split, err));
-    } else {
-        CF_TRY(add_slice(graph, whole, first, value_a, 0, split, err));
-    }
+    int32_t whole = a->output; // readers of either value read a slice of it
+    CF_TRY(add_slice(graph, whole, first, value_a, 0, split, err));
     return add_slice(graph, whole, first, value_b, split, rest, err);
 }
 

@@ -3,10 +3,9 @@
 
 const cf_pass *cf_pass_list(int *count) {
     static const cf_pass passes[] = {
-        {"fold_batch_norm", cf_pass_fold_batch_norm},
-        {"merge_repvgg", cf_pass_merge_repvgg},
-        {"merge_siblings", cf_pass_merge_siblings},
-        {"fuse_epilogue", cf_pass_fuse_epilogue},
+        {"fold_batch_norm", cf_pass_fold_batch_norm}, {"merge_repvgg", cf_pass_merge_repvgg},
+        {"split_sliced", cf_pass_split_sliced},       {"pad_channels", cf_pass_pad_channels},
+        {"merge_siblings", cf_pass_merge_siblings},   {"fuse_epilogue", cf_pass_fuse_epilogue},
     };
     *count = (int)(sizeof passes / sizeof *passes);
     return passes;

@@ -3,6 +3,8 @@
 //
 //     fold_batch_norm    conv, batch_norm           -> conv with bias
 //     merge_repvgg       conv 3x3 + conv 1x1 of one input -> conv 3x3
+//     split_sliced       conv whose value is only sliced -> a conv for each slice
+//     pad_channels       odd channel counts between convs -> multiples of 8
 //     merge_siblings     1x1 convs of one input     -> one wider conv, sliced
 //     fuse_epilogue      conv, activation, scale_shift, add -> one conv
 #ifndef CF_GRAPH_PASSES_H
@@ -23,6 +25,8 @@ cfine_status cf_passes_run(cf_graph *graph, cfine_error *err);
 
 cfine_status cf_pass_fold_batch_norm(cf_graph *graph, cfine_error *err);
 cfine_status cf_pass_merge_repvgg(cf_graph *graph, cfine_error *err);
+cfine_status cf_pass_split_sliced(cf_graph *graph, cfine_error *err);
+cfine_status cf_pass_pad_channels(cf_graph *graph, cfine_error *err);
 cfine_status cf_pass_merge_siblings(cf_graph *graph, cfine_error *err);
 cfine_status cf_pass_fuse_epilogue(cf_graph *graph, cfine_error *err);
 
