@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp, erf and the activations on a vector, in the words of simd_avx512.h or simd_avx2.h, one of which comes first.
+// exp, erf, log and the activations on a vector, in the words of simd_avx512.h or simd_avx2.h, one of which comes
+// first.
 #ifndef CF_KERNELS_CPU_SIMD_ACT_H
 #define CF_KERNELS_CPU_SIMD_ACT_H
 
@@ -33,6 +34,20 @@ CF_INLINE v_f32 v_erf(v_f32 x) {
     p = v_fma(p, t, v_set(0.254829592f));
     v_f32 value = v_fnma(v_mul(p, t), v_exp(v_fnma(a, a, v_zero())), v_set(1));
     return v_copy_sign(v_max(v_zero(), value), x);
+}
+
+// Natural logarithm of positive normal numbers; error below 2e-7 * max(1, |log|).
+CF_INLINE v_f32 v_log(v_f32 x) {
+    v_f32 e, f = v_sub(v_split(x, &e), v_set(1)), square = v_mul(f, f);
+    v_f32 p = v_fma(f, v_set(-0.0766081885f), v_set(0.127863303f)); // log(1 + f) = f - f*f/2 + f*f*f*p
+    p = v_fma(p, f, v_set(-0.131616056f));
+    p = v_fma(p, f, v_set(0.14197877f));
+    p = v_fma(p, f, v_set(-0.16622752f));
+    p = v_fma(p, f, v_set(0.200014129f));
+    p = v_fma(p, f, v_set(-0.250008464f));
+    p = v_fma(p, f, v_set(0.333333284f));
+    p = v_add(v_mul(square, v_fma(p, f, v_set(-0.5f))), f);
+    return v_fma(e, v_set(0.693147181f), p);
 }
 
 CF_INLINE v_f32 v_act(int act, v_f32 x) {

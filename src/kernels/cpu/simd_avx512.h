@@ -13,6 +13,12 @@
 enum { V_LANES = 16 };
 typedef __m512 v_f32;
 typedef __m512i v_i32;
+typedef __mmask16 v_truth; // one bit a lane
+
+// Names of kernels and their symbols in files that are compiled for each instruction set.
+#define V_ISA(name) name##_avx512
+#define V_ISA_NAME "avx512"
+#define V_CPU CF_CPU_AVX512
 
 CF_INLINE v_f32 v_set(float x) {
     return _mm512_set1_ps(x);
@@ -56,6 +62,42 @@ CF_INLINE v_f32 v_copy_sign(v_f32 size, v_f32 sign) { // size is not negative
 CF_INLINE v_f32 v_round(v_f32 a) {
     return _mm512_roundscale_ps(a, 8);
 }
+CF_INLINE v_f32 v_floor(v_f32 a) {
+    return _mm512_roundscale_ps(a, 9);
+}
+CF_INLINE v_f32 v_sqrt(v_f32 a) {
+    return _mm512_sqrt_ps(a);
+}
+CF_INLINE float v_sum(v_f32 a) { // of all lanes
+    return _mm512_reduce_add_ps(a);
+}
+CF_INLINE float v_most(v_f32 a) { // of all lanes
+    return _mm512_reduce_max_ps(a);
+}
+CF_INLINE v_truth v_less(v_f32 a, v_f32 b) { // false when either is NaN
+    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+CF_INLINE v_truth v_at_least(v_f32 a, v_f32 b) { // likewise
+    return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ);
+}
+CF_INLINE v_truth v_both(v_truth a, v_truth b) {
+    return a & b;
+}
+CF_INLINE v_truth v_first(int lanes) { // true in the first `lanes`
+    return (v_truth)((1u << lanes) - 1);
+}
+CF_INLINE int v_count(v_truth a) { // of the true lanes
+    return __builtin_popcount(a);
+}
+CF_INLINE v_f32 v_choose(v_truth a, v_f32 yes, v_f32 no) {
+    return _mm512_mask_blend_ps(a, no, yes);
+}
+CF_INLINE v_f32 v_split(v_f32 a, v_f32 *exponent) { // a = result * 2^exponent, 1/sqrt 2 <= result < sqrt 2; a > 0
+    __m512 e = _mm512_getexp_ps(a), m = _mm512_getmant_ps(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src);
+    __mmask16 high = _mm512_cmp_ps_mask(m, v_set(1.41421356f), _CMP_GE_OQ);
+    *exponent = _mm512_mask_add_ps(e, high, e, v_set(1));
+    return _mm512_mask_mul_ps(m, high, m, v_set(0.5f));
+}
 CF_INLINE v_f32 v_scale_by_power(v_f32 a, v_f32 n) { // a * 2^n, n whole, -150 .. 128
     return _mm512_scalef_ps(a, n);
 }
@@ -67,6 +109,24 @@ CF_INLINE v_f32 v_load(const float *from) {
 }
 CF_INLINE void v_store(float *to, v_f32 a) {
     _mm512_storeu_ps(to, a);
+}
+CF_INLINE v_f32 v_load_n(const float *from, int lanes) { // zero behind
+    return _mm512_maskz_loadu_ps(v_first(lanes), from);
+}
+CF_INLINE void v_store_n(float *to, v_f32 a, int lanes) {
+    _mm512_mask_storeu_ps(to, v_first(lanes), a);
+}
+CF_INLINE void v_unzip(const float *from, v_f32 *even, v_f32 *odd) { // of 2 * V_LANES values
+    const __m512i at = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    __m512 low = v_load(from), high = v_load(from + V_LANES);
+    *even = _mm512_permutex2var_ps(low, at, high);
+    *odd = _mm512_permutex2var_ps(low, _mm512_add_epi32(at, _mm512_set1_epi32(1)), high);
+}
+CF_INLINE v_i32 v_to_i32(v_f32 a) { // to nearest even
+    return _mm512_cvtps_epi32(a);
+}
+CF_INLINE void v_store_i32(int32_t *to, v_i32 a) {
+    _mm512_storeu_si512(to, a);
 }
 CF_INLINE v_i32 v_load_i32(const int32_t *from) {
     return _mm512_loadu_si512(from);
@@ -90,6 +150,7 @@ CF_INLINE v_f32 v_read(const void *from, cf_dtype dtype, int lanes, v_f32 scale,
         __m512i wide = dtype == CF_U8 ? _mm512_cvtepu8_epi32(bytes) : _mm512_cvtepi8_epi32(bytes);
         return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(wide, zero)), scale);
     }
+    case CF_F16: return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, from));
     default: return _mm512_maskz_loadu_ps(mask, from);
     }
 }
@@ -120,6 +181,7 @@ CF_INLINE void v_write(void *to, cf_dtype dtype, int lanes, v_f32 value, v_f32 i
         _mm_mask_storeu_epi8(to, mask, bytes);
         break;
     }
+    case CF_F16: _mm256_mask_storeu_epi16(to, mask, _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT)); break;
     default: _mm512_mask_storeu_ps(to, mask, value); break;
     }
 }

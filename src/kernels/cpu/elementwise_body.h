@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// activation, scale_shift, copy, add, mul over vectors of channels. Included once per instruction set.
+//
+// The second operand of add and mul is one of: a tensor of the same shape, one value per pixel, or one row of channels
+// per pixel (a constant) or for all pixels. Dense stretches of pixels run as one row.
+#include <string.h>
+
+#include "kernels/cpu/rows.h"
+#include "kernels/ref/ref.h"
+
+// What is done to each value; a from in[0], b the second operand.
+typedef struct {
+    cf_op op;
+    cf_act act;
+    v_f32 scale, shift;
+} value_step;
+
+static inline __attribute__((always_inline)) v_f32 value_after(const value_step *step, cf_op op, v_f32 a, v_f32 b) {
+    switch (op) {
+    case CF_OP_ADD: return a + b;
+    case CF_OP_MUL: return a * b;
+    case CF_OP_SCALE_SHIFT: return a * step->scale + step->shift;
+    case CF_OP_ACTIVATION: return v_act(step->act, a);
+    default: return a;
+    }
+}
+
+// One stretch of values. b NULL: the value `one` stands for b everywhere.
+static inline __attribute__((always_inline)) void value_loop(const value_step *step, cf_op op, char *out,
+                                                             real_format fo, const char *a, real_format fa,
+                                                             const char *b, real_format fb, v_f32 one, long count) {
+    long i = 0;
+    for (; i + V_LANES <= count; i += V_LANES) {
+        v_f32 second = b ? real_read(b + i * fb.size, fb, V_LANES) : one;
+        real_write(out + i * fo.size, fo, value_after(step, op, real_read(a + i * fa.size, fa, V_LANES), second),
+                   V_LANES);
+    }
+    int left = (int)(count - i);
+    if (left == 0) return;
+    v_f32 second = b ? real_read(b + i * fb.size, fb, left) : one;
+    real_write(out + i * fo.size, fo, value_after(step, op, real_read(a + i * fa.size, fa, left), second), left);
+}
+
+// The loop with formats and operator known to the compiler for the common cases.
+static void value_run(const value_step *step, char *out, real_format fo, const char *a, real_format fa, const char *b,
+                      real_format fb, v_f32 one, long count) {
+    const real_format f32 = REAL_F32, bf16 = REAL_BF16;
+    int plain = fo.dtype == fa.dtype && (!b || fb.dtype == fa.dtype || fb.dtype == CF_F32);
+    int b_f32 = !b || fb.dtype == CF_F32;
+    if (plain && fa.dtype == CF_F32 && step->op == CF_OP_ADD)
+        value_loop(step, CF_OP_ADD, out, f32, a, f32, b, f32, one, count);
+    else if (plain && fa.dtype == CF_F32 && step->op == CF_OP_MUL)
+        value_loop(step, CF_OP_MUL, out, f32, a, f32, b, f32, one, count);
+    else if (plain && fa.dtype == CF_BF16 && step->op == CF_OP_ADD && !b_f32)
+        value_loop(step, CF_OP_ADD, out, bf16, a, bf16, b, bf16, one, count);
+    else if (plain && fa.dtype == CF_BF16 && step->op == CF_OP_ADD)
+        value_loop(step, CF_OP_ADD, out, bf16, a, bf16, b, f32, one, count);
+    else if (plain && fa.dtype == CF_BF16 && step->op == CF_OP_MUL)
+        value_loop(step, CF_OP_MUL, out, bf16, a, bf16, b, b_f32 ? f32 : bf16, one, count);
+    else if (step->op == CF_OP_COPY && fa.dtype == CF_F32 && fo.dtype == CF_BF16)
+        value_loop(step, CF_OP_COPY, out, bf16, a, f32, NULL, f32, one, count);
+    else if (step->op == CF_OP_COPY && fa.dtype == CF_BF16 && fo.dtype == CF_F32)
+        value_loop(step, CF_OP_COPY, out, f32, a, bf16, NULL, f32, one, count);
+    else
+        value_loop(step, step->op, out, fo, a, fa, b, fb, one, count);
+}
+
+// The second operand as the loop takes it.
+typedef struct {
+    const cf_tensor *tensor; // NULL: constant, or none
+    const float *constant;   // [rows, cols]
+    int rows, cols;
+    int present, scalar, moves; // scalar: one value per pixel; moves: another place for every pixel
+    real_format format;
+} second_operand;
+
+static second_operand second_of(const cf_call *call) {
+    const cf_problem *problem = call->problem;
+    second_operand b = {.format = REAL_F32};
+    if (problem->op != CF_OP_ADD && problem->op != CF_OP_MUL) return b;
+    b.present = 1;
+    if (problem->inputs > 1) {
+        b.tensor = &call->in[1];
+        b.format = real_format_of(b.tensor);
+        b.cols = b.tensor->c;
+        b.rows = b.tensor->h * b.tensor->w;
+    } else {
+        const cf_constant *constant = &problem->constant[0];
+        b.constant = cf_ref_constant(call, 0);
+        b.cols = constant->shape[constant->rank - 1];
+        b.rows = constant->rank > 1 ? constant->shape[0] : 1;
+    }
+    b.scalar = b.cols == 1;
+    b.moves = b.rows > 1;
+    return b;
+}
+
+static const char *second_at(const second_operand *b, const cf_tensor *out, place at) {
+    if (!b->moves) at.y = at.x = 0;
+    if (b->tensor) return pixel_at(b->tensor, at);
+    return (const char *)(b->constant + ((long)at.y * out->w + at.x) * b->cols);
+}
+
+static float read_one(const char *from, real_format format) {
+    float lanes[V_LANES];
+    v_store(lanes, real_read(from, format, 1));
+    return lanes[0];
+}
+
+// True when `pixels` neighbours in a row are one stretch of values in all operands.
+static int is_dense(const cf_call *call, const second_operand *b) {
+    const cf_tensor *a = &call->in[0], *out = &call->out[0];
+    if (a->pixel != a->c || out->pixel != out->c) return 0;
+    if (!b->present || out->c == 1) return !b->present || (b->moves && (!b->tensor || b->tensor->pixel == 1));
+    return !b->scalar && b->moves && (!b->tensor || b->tensor->pixel == b->tensor->c);
+}
+
+static void elementwise_run(const cf_call *call, const cf_team *team) {
+    const cf_problem *problem = call->problem;
+    const cf_tensor *a = &call->in[0], *out = &call->out[0];
+    second_operand b = second_of(call);
+    value_step step = {.op = problem->op, .act = CF_ACT_NONE, .scale = v_zero(), .shift = v_zero()};
+    if (step.op == CF_OP_ACTIVATION) step.act = (cf_act)problem->attr.activation.act;
+    if (step.op == CF_OP_SCALE_SHIFT) {
+        step.scale = v_set(problem->attr.scale_shift.scale);
+        step.shift = v_set(problem->attr.scale_shift.shift);
+    }
+    real_format fa = real_format_of(a), fo = real_format_of(out);
+    int dense = is_dense(call, &b), same = step.op == CF_OP_COPY && stored_alike(a, out);
+    long begin, end;
+    pixel_share(call, team, &begin, &end);
+    for (long pixel = begin; pixel < end;) {
+        place at = place_of(out, pixel);
+        long stretch = out->w - at.x < end - pixel ? out->w - at.x : end - pixel;
+        long each = dense ? stretch : 1;
+        for (long done = 0; done < stretch; done += each, at.x++) {
+            char *to = pixel_at(out, at);
+            const char *from = pixel_at(a, at), *second = b.present ? second_at(&b, out, at) : NULL;
+            if (same)
+                memcpy(to, from, (size_t)(each * out->c) * (size_t)fo.size);
+            else if (b.present && b.scalar && !dense)
+                value_run(&step, to, fo, from, fa, NULL, fa, v_set(read_one(second, b.format)), out->c);
+            else
+                value_run(&step, to, fo, from, fa, second, b.format, v_zero(), each * out->c);
+        }
+        pixel += stretch;
+    }
+}
+
+static const char *elementwise_refuse(const cf_problem *problem) {
+    const cf_tensor *out = &problem->out[0];
+    for (int i = 0; i < problem->inputs; i++)
+        if (problem->in[i].dtype == CF_I32) return "integers as an operand";
+    if (out->dtype == CF_I32) return "integers as the result";
+    if (problem->inputs < 2) return NULL;
+    const cf_tensor *b = &problem->in[1];
+    int one_pixel = b->h == 1 && b->w == 1, whole = b->h == out->h && b->w == out->w;
+    return one_pixel || whole ? NULL : "second operand repeats along one side only";
+}
+
+#define ELEMENTWISE_KERNEL(op_name, enumerator)                                                                        \
+    const cf_kernel V_ISA(cf_##op_name) = {.name = #op_name "_" V_ISA_NAME,                                            \
+                                           .op = CF_OP_##enumerator,                                                   \
+                                           .cpu = V_CPU,                                                               \
+                                           .refuse = elementwise_refuse,                                               \
+                                           .packed_size = cf_ref_packed_size,                                          \
+                                           .pack = cf_ref_pack,                                                        \
+                                           .run = elementwise_run};
+ELEMENTWISE_KERNEL(activation, ACTIVATION)
+ELEMENTWISE_KERNEL(scale_shift, SCALE_SHIFT)
+ELEMENTWISE_KERNEL(copy, COPY)
+ELEMENTWISE_KERNEL(add, ADD)
+ELEMENTWISE_KERNEL(mul, MUL)
