@@ -6,7 +6,12 @@
 
 #include "options.h"
 
-#define CLI_VERBS(verb) verb(completion) verb(manual)
+// clang-format off
+#define CLI_VERBS(verb) \
+    verb(detect) \
+    verb(completion) \
+    verb(manual)
+// clang-format on
 
 #define CLI_DECLARE_VERB(name) extern const cli_verb cli_verb_##name;
 CLI_VERBS(CLI_DECLARE_VERB)

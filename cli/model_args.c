@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model_args.h"
+
+const char *const cli_precisions[] = {"fp32", "bf16", "fp16", "int8", NULL};
+const char *const cli_cpu_levels[] = {"native", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx", NULL};
+
+cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error) {
+    static const cfine_precision precisions[] = {CFINE_FP32, CFINE_BF16, CFINE_FP16, CFINE_INT8};
+    *out = CFINE_INIT(cfine_open_options);
+    out->plan = CFINE_INIT(cfine_plan_options);
+    out->plan.precision = precisions[args->precision];
+    out->plan.batch = args->batch;
+    out->plan.width = args->size[0];
+    out->plan.height = args->size[1];
+    out->plan.queries = args->queries;
+    out->plan.decoder_layers = args->decoder_layers;
+    out->plan.threads = args->threads;
+    out->session = CFINE_INIT(cfine_session_options);
+    out->session.threads = args->threads;
+    return args->cpu ? cfine_cpu_limit(cli_cpu_levels[args->cpu], error) : CFINE_OK;
+}
+
+cfine_status cli_open_session(const cli_model_args *args, int profile, cfine_session **out, cfine_error *error) {
+    cfine_open_options options;
+    cfine_status status = cli_open_options(args, &options, error);
+    options.session.profile = profile;
+    return status == CFINE_OK ? cfine_open(args->model, &options, out, error) : status;
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options by which every verb that runs a model says which one and how.
+#ifndef CLI_MODEL_ARGS_H
+#define CLI_MODEL_ARGS_H
+
+#include "cfine/cfine.h"
+#include "options.h"
+
+typedef struct cli_model_args {
+    const char *model; // NULL: the bundled one
+    int precision;     // index into cli_precisions
+    int queries, decoder_layers, batch, threads;
+    int size[2];
+    int cpu; // index into cli_cpu_levels
+} cli_model_args;
+
+extern const char *const cli_precisions[]; // in the order of cfine_precision, from CFINE_FP32
+extern const char *const cli_cpu_levels[];
+
+// Rows for a table of options; `type` is the verb's struct of arguments, `member` its cli_model_args.
+#define CLI_MODEL_OPTION_MODEL(type, member)                                                                           \
+    {                                                                                                                  \
+        "model", 'm', "MODEL",                                                                                         \
+            "a directory of Hugging Face, an official .pth, a .plan, or the name of a bundled or pulled model "        \
+            "(default: "                                                                                               \
+            "the bundled one)",                                                                                        \
+            CLI_TEXT, offsetof(type, member.model), .completion = CLI_COMPLETE_FILES                                   \
+    }
+#define CLI_MODEL_OPTIONS(type, member)                                                                                 \
+    CLI_MODEL_OPTION_MODEL(type, member),                                                                               \
+        {"precision",                                                                                                   \
+         'p',                                                                                                           \
+         "P",                                                                                                           \
+         "precision of the network: fp32, bf16, fp16 or int8 (default: fp32)",                                          \
+         CLI_CHOICE,                                                                                                    \
+         offsetof(type, member.precision),                                                                              \
+         .choices = cli_precisions},                                                                                    \
+        {"queries",  'q',                                                                                               \
+         "N",        "object queries, the most objects an image can have (default: as trained)",                        \
+         CLI_INT,    offsetof(type, member.queries),                                                                    \
+         .least = 1, .most = 100000},                                                                                   \
+        {"decoder-layers",                                                                                              \
+         0,                                                                                                             \
+         "N",                                                                                                           \
+         "decoder layers to run (default: as trained)",                                                                 \
+         CLI_INT,                                                                                                       \
+         offsetof(type, member.decoder_layers),                                                                         \
+         .least = 1,                                                                                                    \
+         .most = 100},                                                                                                  \
+        {"size",   's',                                                                                                 \
+         "WxH",    "input of the network in pixels, multiples of 32 (default: as trained)",                             \
+         CLI_SIZE, offsetof(type, member.size)},                                                                        \
+        {"batch",    'b',                                                                                               \
+         "N",        "images per run of the network (default: 1)",                                                      \
+         CLI_INT,    offsetof(type, member.batch),                                                                      \
+         .least = 1, .most = 1024},                                                                                     \
+        {"threads",  't',         "N", "threads (default: one for each core)", CLI_INT, offsetof(type, member.threads), \
+         .least = 1, .most = 1024},                                                                                     \
+    {                                                                                                                   \
+        "cpu", 0, "LEVEL",                                                                                              \
+            "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)",      \
+            CLI_CHOICE, offsetof(type, member.cpu), .choices = cli_cpu_levels                                           \
+    }
+
+// What the library is to be asked for. Applies --cpu to the process.
+cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error);
+
+// Opens the model as the options say.
+cfine_status cli_open_session(const cli_model_args *args, int profile, cfine_session **out, cfine_error *error);
+
+#endif

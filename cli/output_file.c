@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "output_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "message.h"
+
+// Names that a signal handler unlinks. A slot is taken by exchanging NULL for a name, so that it needs no lock.
+enum { MOST_FILES = 16 };
+static _Atomic(const char *) temporaries[MOST_FILES];
+
+static void remove_and_end(int signal_number) {
+    for (int i = 0; i < MOST_FILES; i++) {
+        const char *name = atomic_load(&temporaries[i]);
+        if (name) unlink(name);
+    }
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+static void catch_signals(void) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    static atomic_flag done = ATOMIC_FLAG_INIT;
+    if (atomic_flag_test_and_set(&done)) return;
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction action = {.sa_handler = remove_and_end}, before;
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+            sigaction(signals[i], &action, NULL);
+    }
+}
+
+static int remember(const char *name) {
+    for (int i = 0; i < MOST_FILES; i++) {
+        const char *expected = NULL;
+        if (atomic_compare_exchange_strong(&temporaries[i], &expected, name)) return i;
+    }
+    return -1; // more files at once than anything here opens: written all the same
+}
+
+static void forget(cli_output_file *file) {
+    if (file->slot >= 0) atomic_store(&temporaries[file->slot], NULL);
+    free(file->temporary);
+    free(file->path);
+    *file = (cli_output_file){.slot = -1};
+}
+
+static int fail(const cli_output_file *file, const char *what) {
+    cli_error("%s: cannot %s: %s", file->path, what, strerror(errno));
+    return 0;
+}
+
+int cli_output_open(cli_output_file *file, const char *path) {
+    static atomic_uint number;
+    *file = (cli_output_file){.path = cli_format("%s", path), .slot = -1};
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+        errno = EISDIR;
+        if (!S_ISDIR(info.st_mode)) file->stream = fopen(path, "wbe");
+    } else {
+        catch_signals();
+        file->temporary = cli_format("%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&number, 1));
+        file->slot = remember(file->temporary);
+        file->stream = fopen(file->temporary, "wbxe");
+    }
+    if (file->stream) return 1;
+    fail(file, "create");
+    forget(file);
+    return 0;
+}
+
+int cli_output_write(cli_output_file *file, const void *data, size_t size) {
+    return !size || fwrite(data, 1, size, file->stream) == size || fail(file, "write");
+}
+
+int cli_output_close(cli_output_file *file) {
+    int ok = fflush(file->stream) == 0 || fail(file, "write");
+    // What a full or broken disk refuses late shows here; a pipe has nothing to synchronise.
+    if (ok && file->temporary && fsync(fileno(file->stream)) != 0) ok = fail(file, "write");
+    if (fclose(file->stream) != 0 && ok) ok = fail(file, "write");
+    file->stream = NULL;
+    if (ok && file->temporary && rename(file->temporary, file->path) != 0) ok = fail(file, "rename");
+    if (!ok && file->temporary) unlink(file->temporary);
+    forget(file);
+    return ok;
+}
+
+void cli_output_abort(cli_output_file *file) {
+    if (file->stream) fclose(file->stream);
+    if (file->temporary) unlink(file->temporary);
+    forget(file);
+}
+
+int cli_output_save(const char *path, const void *data, size_t size) {
+    cli_output_file file;
+    if (!cli_output_open(&file, path)) return 0;
+    if (cli_output_write(&file, data, size)) return cli_output_close(&file);
+    cli_output_abort(&file);
+    return 0;
+}
