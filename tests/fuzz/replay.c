@@ -10,7 +10,7 @@
 
 // A copy of exactly `size` bytes, so that the address sanitizer sees a read past the end.
 static void give(const uint8_t *data, size_t size) {
-    uint8_t *copy = malloc(size ? size : 1);
+    uint8_t *copy = calloc(size ? size : 1, 1);
     if (!copy) abort();
     memcpy(copy, data, size);
     LLVMFuzzerTestOneInput(copy, size);

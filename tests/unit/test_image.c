@@ -273,6 +273,25 @@ static void loading_names_the_file(void **state) {
     cfine_image_release(NULL);
 }
 
+static void standard_input_is_read(void **state) {
+    (void)state;
+    cfine_image image;
+    int kept = dup(STDIN_FILENO), ends[2];
+    assert_int_equal(pipe(ends), 0);
+    static const char text[] = "P3 2 1 255\n1 2 3 4 5 6 ";
+    assert_int_equal(write(ends[1], text, sizeof text - 1), sizeof text - 1);
+    close(ends[1]);
+    assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+    close(ends[0]);
+    assert_ok(cfine_image_load("-", NULL, &image, &error));
+    assert_int_equal(image.width, 2);
+    assert_memory_equal(image.rgb, "\1\2\3\4\5\6", 6);
+    cfine_image_release(&image);
+    assert_fails(cfine_image_load("-", NULL, &image, &error), CFINE_ERROR_FORMAT, "standard input: is empty");
+    dup2(kept, STDIN_FILENO);
+    close(kept);
+}
+
 static void broken_exif_is_upright(void **state) {
     (void)state;
     // Header, one entry (orientation, short, one value: 6), no next directory.
@@ -301,6 +320,7 @@ int main(void) {
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(other_files_are_named),
         cmocka_unit_test(loading_names_the_file),
+        cmocka_unit_test(standard_input_is_read),
         cmocka_unit_test(broken_exif_is_upright),
     };
     return cmocka_run_group_tests(tests, read_manifest, NULL);
