@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "annotate.h"
 #include "cfine/cfine.h"
 #include "heap.h"
 #include "image_queue.h"
@@ -33,6 +34,8 @@ static const cli_option options[] = {
     {"no-orientation", 0, NULL, "do not turn photos upright as their EXIF data say", CLI_FLAG,
      offsetof(detect_args, no_orientation)},
     {"json", 'j', NULL, "print one JSON object a line for each image", CLI_FLAG, offsetof(detect_args, json)},
+    {"out", 'o', "DIR", "write copies of the images with boxes and labels drawn upon them to this folder", CLI_TEXT,
+     offsetof(detect_args, out), .completion = CLI_COMPLETE_FOLDERS},
     {"raw", 0, "FILE", "write pixel_values, logits and pred_boxes of all images to a safetensors file", CLI_TEXT,
      offsetof(detect_args, raw), .completion = CLI_COMPLETE_FILES},
     {"profile", 0, NULL, "tell on standard error where the time went, step by step", CLI_FLAG,
@@ -45,6 +48,7 @@ typedef struct {
     cfine_session *session;
     cfine_detect_options options;
     cli_image_queue *queue;
+    cli_annotations copies;
     cli_raw_file raw;
     cli_progress progress;
     cli_phases phases;
@@ -105,6 +109,18 @@ static void print_results(detection *run, int count) {
     }
 }
 
+// Writes the annotated copies; 0 after an error: what holds for one, a full disk, holds for the rest.
+static int write_copies(detection *run, int count) {
+    double start = cli_seconds();
+    int ok = 1;
+    for (int i = 0; i < count && ok; i++)
+        ok = cli_annotate(run->copies.paths[run->loaded[i]->index], &run->loaded[i]->image, &run->found[i],
+                          run->session);
+    run->phases.draw += cli_seconds() - start;
+    run->failed += !ok;
+    return ok;
+}
+
 // One batch. Returns 0 when there is nothing more to do or no use in it.
 static int detect_batch(detection *run) {
     int count;
@@ -119,8 +135,10 @@ static int detect_batch(detection *run) {
         status = run->args->raw ? detect_raw(run, count, &error)
                                 : cfine_detect(run->session, run->images, count, &run->options, run->found, &error);
     run->phases.detect += cli_seconds() - decoded;
+    int go_on = 1;
     if (status == CFINE_OK) {
         print_results(run, count);
+        if (run->args->out) go_on = write_copies(run, count);
         run->phases.images += count;
     } else {
         cli_error("%s: %s", run->loaded[0]->path, error.message);
@@ -129,7 +147,7 @@ static int detect_batch(detection *run) {
     cli_image_queue_give_back(run->queue, taken);
     run->done += taken;
     cli_progress_show(&run->progress, (int64_t)run->done);
-    return cli_flush_output();
+    return cli_flush_output() && go_on;
 }
 
 static void detect_all(detection *run) {
@@ -151,6 +169,14 @@ static int detect(const detect_args *args, const cli_inputs *inputs) {
     cfine_image_options image_options = CFINE_INIT(cfine_image_options);
     image_options.ignore_orientation = args->no_orientation;
 
+    if (args->out) {
+        int status = cli_annotations_plan(args->out, inputs, &run.copies);
+        if (status != CLI_OK) {
+            cli_annotations_release(&run.copies);
+            return status;
+        }
+    }
+
     // Decoding begins while the model is opened.
     double start = cli_seconds();
     run.queue = cli_image_queue_start(inputs->paths, inputs->count, 2 * (size_t)run.batch, &image_options);
@@ -169,6 +195,7 @@ static int detect(const detect_args *args, const cli_inputs *inputs) {
 
     cli_image_queue_stop(run.queue);
     for (int i = 0; i < run.batch; i++) cfine_detections_release(&run.found[i]);
+    cli_annotations_release(&run.copies);
     cli_raw_release(&run.raw);
     free(run.found);
     free(run.images);

@@ -27,6 +27,7 @@ static void decode(cli_image_queue *queue, size_t index) {
     cli_queued_image *slot = &queue->slots[index % queue->depth];
     double start = cli_seconds();
     slot->path = queue->paths[index];
+    slot->index = index;
     slot->status = cfine_image_load(slot->path, &queue->options, &slot->image, &slot->error);
     slot->seconds = cli_seconds() - start;
 }

@@ -9,6 +9,7 @@
 
 typedef struct cli_queued_image {
     const char *path;
+    size_t index;      // in the list of paths
     cfine_image image; // decoded, if status is CFINE_OK; may be drawn upon
     cfine_status status;
     cfine_error error;

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// cairo, opened when the first text is drawn: with the libraries behind it, linking it would cost every start of the
+// program several milliseconds.
+#ifndef DRAW_CAIRO_API_H
+#define DRAW_CAIRO_API_H
+
+#include <cairo.h>
+
+#include "cfine/cfine.h"
+
+#define DRAW_CAIRO_FUNCTIONS(function)                                                                                 \
+    function(cairo_image_surface_create) function(cairo_image_surface_get_data)                                        \
+        function(cairo_image_surface_get_stride) function(cairo_surface_flush) function(cairo_surface_destroy)         \
+            function(cairo_surface_status) function(cairo_create) function(cairo_destroy) function(cairo_status)       \
+                function(cairo_status_to_string) function(cairo_select_font_face) function(cairo_set_font_size)        \
+                    function(cairo_text_extents) function(cairo_font_extents) function(cairo_move_to)                  \
+                        function(cairo_show_text)
+
+#define DRAW_CAIRO_FIELD(name) __typeof__(&name) name;
+typedef struct draw_cairo {
+    DRAW_CAIRO_FUNCTIONS(DRAW_CAIRO_FIELD)
+} draw_cairo;
+
+// cairo's functions, or NULL with an error that says what to install. Any thread.
+const draw_cairo *draw_cairo_open(cfine_error *error);
+
+#endif
