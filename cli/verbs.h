@@ -9,6 +9,7 @@
 // clang-format off
 #define CLI_VERBS(verb) \
     verb(detect) \
+    verb(eval) \
     verb(completion) \
     verb(manual)
 // clang-format on

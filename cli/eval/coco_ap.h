@@ -21,6 +21,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "cfine/cfine.h"
 
@@ -126,9 +127,8 @@ cfine_status coco_results_read(const char *path, const coco_dataset *dataset, co
 // Appends one result. Fails on numbers that are not finite.
 cfine_status coco_results_add(coco_results *results, const coco_result *result, cfine_error *error);
 
-// Writes a results file that reads back to the same doubles, under a temporary name until it is complete.
-cfine_status coco_results_write(const char *path, const coco_dataset *dataset, const coco_results *results,
-                                cfine_error *error);
+// Writes a results file that reads back to the same doubles. Failed writes stay in ferror(stream).
+void coco_results_write(FILE *stream, const coco_dataset *dataset, const coco_results *results);
 void coco_results_release(coco_results *results);
 
 // The twelve numbers. 5,000 images with 100 results each take about a second.

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "coco_ap.h"
 #include "json_pull.h"
@@ -528,28 +527,15 @@ static const char *coco_number_text(double value, char text[32]) {
     return text;
 }
 
-cfine_status coco_results_write(const char *path, const coco_dataset *dataset, const coco_results *results,
-                                cfine_error *error) {
-    char temporary[4096];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid()) >= (int)sizeof temporary)
-        return coco_fail(error, CFINE_ERROR_ARGUMENT, "%.200s...: the name is too long", path);
-    FILE *file = fopen(temporary, "wx");
-    if (!file) return coco_fail(error, CFINE_ERROR_IO, "%s: cannot be written: %s", path, strerror(errno));
-    fputc('[', file);
-    for (int32_t i = 0; i < results->count && !ferror(file); i++) {
+void coco_results_write(FILE *stream, const coco_dataset *dataset, const coco_results *results) {
+    fputc('[', stream);
+    for (int32_t i = 0; i < results->count && !ferror(stream); i++) {
         const coco_result *r = &results->items[i];
         char n[5][32];
         for (int k = 0; k < 4; k++) coco_number_text(r->box[k], n[k]);
-        fprintf(file, "%s\n{\"image_id\":%lld,\"category_id\":%lld,\"bbox\":[%s,%s,%s,%s],\"score\":%s}", i ? "," : "",
-                (long long)dataset->images[r->image].id, (long long)dataset->categories[r->category].id, n[0], n[1],
-                n[2], n[3], coco_number_text(r->score, n[4]));
+        fprintf(stream, "%s\n{\"image_id\":%lld,\"category_id\":%lld,\"bbox\":[%s,%s,%s,%s],\"score\":%s}",
+                i ? "," : "", (long long)dataset->images[r->image].id, (long long)dataset->categories[r->category].id,
+                n[0], n[1], n[2], n[3], coco_number_text(r->score, n[4]));
     }
-    fputs("\n]\n", file);
-    int bad = fflush(file) != 0 || ferror(file) || fsync(fileno(file)) != 0;
-    int reason = errno;
-    if (fclose(file) != 0 && !bad) bad = 1, reason = errno;
-    if (!bad && rename(temporary, path) != 0) bad = 1, reason = errno;
-    if (!bad) return CFINE_OK;
-    remove(temporary);
-    return coco_fail(error, CFINE_ERROR_IO, "%s: cannot be written: %s", path, strerror(reason));
+    fputs("\n]\n", stream);
 }

@@ -91,7 +91,10 @@ static void test_results(void **state) {
     const coco_result rows[] = {{1, 0, 0.1, {1, 2, 30, 40}}, {0, 0, (double)0.7f, {0.1, 1.0 / 3, 1e-7, 123456.789}}};
     for (int i = 0; i < 2; i++) assert_ok(coco_results_add(&results, &rows[i], &error));
     const char *file = write_text("results", "");
-    assert_ok(coco_results_write(file, &dataset, &results, &error));
+    FILE *stream = fopen(file, "w");
+    assert_non_null(stream);
+    coco_results_write(stream, &dataset, &results);
+    assert_int_equal(fclose(stream), 0);
     assert_ok(coco_results_read(file, &dataset, &again, &error));
     remove(file);
     assert_int_equal(again.count, 2);
@@ -108,7 +111,6 @@ static void test_results(void **state) {
     coco_result bad = rows[0];
     bad.score = NAN;
     assert_fails(coco_results_add(&results, &bad, &error), CFINE_ERROR_FORMAT, "not finite");
-    assert_fails(coco_results_write("/nowhere/at/all.json", &dataset, &results, &error), CFINE_ERROR_IO, "/nowhere");
     coco_results_release(&again);
     coco_results_release(&results);
     coco_dataset_release(&dataset);

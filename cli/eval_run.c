@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "eval_run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "image_queue.h"
+#include "message.h"
+#include "progress.h"
+
+// Where a picture lies: DIR/file_name, or DIR/its last part, as some annotation files name a folder too.
+static char *picture_path(const char *folder, const char *file) {
+    char *path = cli_format("%s/%s", folder, file);
+    const char *slash = strrchr(file, '/');
+    if (!slash || access(path, F_OK) == 0) return path;
+    char *shorter = cli_format("%s/%s", folder, slash + 1);
+    if (access(shorter, F_OK) == 0) {
+        free(path);
+        return shorter;
+    }
+    free(shorter);
+    return path;
+}
+
+static char **picture_paths(const char *folder, const coco_dataset *dataset) {
+    char **paths = cli_alloc((size_t)dataset->limit + 1, sizeof *paths);
+    for (int32_t i = 0; i < dataset->limit; i++) paths[i] = picture_path(folder, dataset->images[i].file);
+    return paths;
+}
+
+static cfine_status check_folder(const char *folder, const coco_dataset *dataset, cfine_error *error) {
+    struct stat info;
+    if (stat(folder, &info) != 0) return coco_fail(error, CFINE_ERROR_NOT_FOUND, "%s: %s", folder, strerror(errno));
+    if (!S_ISDIR(info.st_mode))
+        return coco_fail(error, CFINE_ERROR_ARGUMENT, "%s: is not a folder: name the one with the pictures", folder);
+    for (int32_t i = 0; i < dataset->limit; i++)
+        if (!dataset->images[i].file[0])
+            return coco_fail(error, CFINE_ERROR_FORMAT, "the annotations give image id %lld no file_name",
+                             (long long)dataset->images[i].id);
+    return CFINE_OK;
+}
+
+typedef struct {
+    const coco_dataset *dataset;
+    const cli_label_map *labels;
+    cfine_session *session;
+    cli_image_queue *queue;
+    cfine_image *images;     // [batch]
+    int32_t *places;         // [batch] of the images in the dataset
+    cfine_detections *found; // [batch]
+    int batch;
+    int32_t next; // image of the dataset
+    cli_eval_run *out;
+} evaluation;
+
+// Takes images until the batch is full or there are no more; returns how many were taken.
+static size_t take_batch(evaluation *run, int *good) {
+    size_t taken = 0;
+    *good = 0;
+    while (taken < (size_t)run->batch) {
+        cli_queued_image *next = cli_image_queue_next(run->queue);
+        if (!next) break;
+        int32_t place = run->next++;
+        taken++;
+        if (next->status != CFINE_OK) {
+            cli_error("%s", next->error.message);
+            run->out->failed++;
+            continue;
+        }
+        const coco_image *about = &run->dataset->images[place];
+        run->out->other_size +=
+            about->width && about->height && (about->width != next->image.width || about->height != next->image.height);
+        run->images[*good] = next->image;
+        run->places[(*good)++] = place;
+    }
+    return taken;
+}
+
+static cfine_status keep_detections(evaluation *run, int32_t image, const cfine_detections *found, cfine_error *error) {
+    for (size_t i = 0; i < found->count; i++) {
+        const cfine_detection *d = &found->items[i];
+        if (d->label < 0 || d->label >= run->labels->labels || run->labels->category[d->label] < 0) continue;
+        double x = d->box[0], y = d->box[1];
+        coco_result result = {image, run->labels->category[d->label], d->score, {x, y, d->box[2] - x, d->box[3] - y}};
+        cfine_status status = coco_results_add(&run->out->results, &result, error);
+        if (status != CFINE_OK) return status;
+    }
+    return CFINE_OK;
+}
+
+static cfine_status run_images(evaluation *run, int progress, cfine_error *error) {
+    cfine_detect_options options = CFINE_INIT(cfine_detect_options);
+    options.threshold = -1;
+    cli_progress bar;
+    cli_progress_start(&bar, "images", 0, run->dataset->limit);
+    if (!progress) bar.active = 0;
+    cfine_status status = CFINE_OK;
+    while (status == CFINE_OK) {
+        int good;
+        size_t taken = take_batch(run, &good);
+        if (!taken) break;
+        if (good) status = cfine_detect(run->session, run->images, good, &options, run->found, error);
+        for (int i = 0; i < good && status == CFINE_OK; i++)
+            status = keep_detections(run, run->places[i], &run->found[i], error);
+        run->out->images += good;
+        cli_image_queue_give_back(run->queue, taken);
+        cli_progress_show(&bar, run->next);
+    }
+    cli_progress_end(&bar);
+    if (status == CFINE_OK && run->out->images == 0)
+        return coco_fail(error, CFINE_ERROR_NOT_FOUND, "none of the %d pictures could be read", run->dataset->limit);
+    return status;
+}
+
+cfine_status cli_eval_session(cfine_session *session, const coco_dataset *dataset, const char *folder,
+                              const cli_label_map *labels, int progress, cli_eval_run *out, cfine_error *error) {
+    *out = (cli_eval_run){0};
+    cfine_plan_info info = CFINE_INIT(cfine_plan_info);
+    cfine_status status = cfine_plan_get_info(cfine_session_plan(session), &info, error);
+    if (status == CFINE_OK) status = check_folder(folder, dataset, error);
+    if (status != CFINE_OK) return status;
+    char **paths = picture_paths(folder, dataset);
+    cfine_image_options image_options = CFINE_INIT(cfine_image_options);
+    image_options.ignore_orientation = 1;
+    double start = cli_seconds();
+    size_t batch = (size_t)info.batch;
+    evaluation run = {
+        .dataset = dataset,
+        .labels = labels,
+        .session = session,
+        .queue = cli_image_queue_start(paths, (size_t)dataset->limit, 2 * batch, &image_options),
+        .images = cli_alloc(batch, sizeof *run.images),
+        .places = cli_alloc(batch, sizeof *run.places),
+        .found = cli_alloc(batch, sizeof *run.found),
+        .batch = info.batch,
+        .out = out,
+    };
+    status = run_images(&run, progress, error);
+    out->seconds = cli_seconds() - start;
+    cli_image_queue_stop(run.queue);
+    for (int i = 0; i < run.batch; i++) cfine_detections_release(&run.found[i]);
+    for (int32_t i = 0; i < dataset->limit; i++) free(paths[i]);
+    free(paths);
+    free(run.found);
+    free(run.places);
+    free(run.images);
+    if (status != CFINE_OK) coco_results_release(&out->results);
+    return status;
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model over the images of a dataset: what every measurement of accuracy does.
+#ifndef CLI_EVAL_RUN_H
+#define CLI_EVAL_RUN_H
+
+#include "cfine/cfine.h"
+#include "coco_ap.h"
+#include "label_map.h"
+
+typedef struct cli_eval_run {
+    coco_results results;         // of all images, every detection whatever its score
+    int images;                   // that went through the network
+    int failed;                   // images that could not be read, each reported on standard error
+    int other_size;               // images whose size is not the annotated one
+    double open_seconds, seconds; // the latter: decoding and network over all images
+} cli_eval_run;
+
+// Runs the images of the dataset (up to its limit) through the session, `batch` at a time, decoding ahead in threads of
+// its own. Pictures lie in `folder` under their file_name. EXIF orientation is left alone, as COCO's annotations do.
+// progress = 1 shows a bar on a terminal. Release with coco_results_release(&out->results).
+cfine_status cli_eval_session(cfine_session *session, const coco_dataset *dataset, const char *folder,
+                              const cli_label_map *labels, int progress, cli_eval_run *out, cfine_error *error);
+
+#endif
