@@ -17,12 +17,13 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
         return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "device '%s': this build has only 'cpu'", options->device);
     switch (options->precision) {
     case CFINE_PRECISION_DEFAULT:
-    case CFINE_FP32: return CFINE_OK;
-    case CFINE_BF16:
-    case CFINE_FP16:
-    case CFINE_INT8: break;
+    case CFINE_FP32:
+    case CFINE_BF16: return CFINE_OK;
+    case CFINE_FP16: return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision fp16: needs a GPU; on a CPU use bf16");
+    case CFINE_INT8: return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision int8: not in this version; use bf16");
     }
-    return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision: this version runs fp32 only");
+    return cf_fail(error, CFINE_ERROR_ARGUMENT, "precision: %d is none of fp32, bf16, fp16, int8",
+                   (int)options->precision);
 }
 
 static cf_plan_request request_of(const cfine_plan_options *options) {
@@ -78,6 +79,7 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     cf_plan *plan = NULL;
     CF_TRY(cf_model_build(model->checkpoint, &shape, &graph, error));
     cfine_status status = wanted.reference ? CFINE_OK : cf_passes_run(graph, error);
+    if (status == CFINE_OK && request.precision == CFINE_BF16) status = cf_assign_half(graph, CF_BF16, error);
     if (status == CFINE_OK) status = cf_plan_compile(graph, &request, &plan, error);
     cf_graph_destroy(graph);
     if (status == CFINE_OK) status = describe(plan, model->checkpoint, &wanted, error);

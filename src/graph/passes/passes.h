@@ -30,4 +30,7 @@ cfine_status cf_pass_pad_channels(cf_graph *graph, cfine_error *err);
 cfine_status cf_pass_merge_siblings(cf_graph *graph, cfine_error *err);
 cfine_status cf_pass_fuse_epilogue(cf_graph *graph, cfine_error *err);
 
+// After the passes: stores values in bf16 (or f16) wherever the network bears it; see assign_precision.c.
+cfine_status cf_assign_half(cf_graph *graph, cf_dtype half, cfine_error *err);
+
 #endif
