@@ -14,7 +14,27 @@
 #include "kernels/kernel.h"
 
 // X(variable): the operators that have cases, each `const check_op variable` in its own file.
-#define CHECK_OPS(X) X(check_conv)
+#define CHECK_OPS(X)                                                                                                   \
+    X(check_conv)                                                                                                      \
+    X(check_activation)                                                                                                \
+    X(check_scale_shift)                                                                                               \
+    X(check_copy)                                                                                                      \
+    X(check_add)                                                                                                       \
+    X(check_mul)                                                                                                       \
+    X(check_upsample)                                                                                                  \
+    X(check_max_pool)                                                                                                  \
+    X(check_avg_pool)                                                                                                  \
+    X(check_global_pool)                                                                                               \
+    X(check_norm)                                                                                                      \
+    X(check_gate)                                                                                                      \
+    X(check_attention)                                                                                                 \
+    X(check_top_queries)                                                                                               \
+    X(check_gather)                                                                                                    \
+    X(check_reference)                                                                                                 \
+    X(check_deform)                                                                                                    \
+    X(check_shift_box)                                                                                                 \
+    X(check_refine)                                                                                                    \
+    X(check_quality)
 
 typedef enum check_values {
     CHECK_RANDOM,   // uniform -1..1
