@@ -33,7 +33,7 @@ cfine_status cf_fail_within(cfine_error *err, cfine_status code, const char *for
         int used = vsnprintf(err->message, sizeof err->message, format, args);
         va_end(args);
         if (used >= 0 && (size_t)used < sizeof err->message)
-            snprintf(err->message + used, sizeof err->message - (size_t)used, ": %s", inner);
+            snprintf(err->message + used, sizeof err->message - (size_t)used, ": %.1000s", inner);
         make_plain(err->message);
         err->status = code;
     }

@@ -146,7 +146,9 @@ static void get_encoder(cf_fields *fields, cf_model_config *config) {
     encoder->ffn_activation = get_activation(fields, "encoder_activation_function", CF_CONFIG_GELU);
     encoder->activation = get_activation(fields, "activation_function", CF_CONFIG_SILU);
     encoder->normalize_before = cf_fields_bool(fields, "normalize_before", 0);
-    encoder->position_embedding = !cf_fields_get(fields, "eval_size");
+    // transformers leaves the embedding away when eval_size is set. D-FINE's published configs do not set it; DEIMv2's
+    // do, but its weights were trained with the embedding.
+    encoder->position_embedding = v2 || !cf_fields_get(fields, "eval_size");
     encoder->position_temperature = cf_fields_real(fields, "positional_encoding_temperature", 10000, 1, 1e9);
     encoder->attention_levels[0] = 2;
     encoder->attention_count =

@@ -56,7 +56,7 @@ typedef struct cf_encoder_config {
     int heads, ffn;
     cf_config_activation ffn_activation;
     int normalize_before;   // 1: LayerNorm before attention and MLP instead of after the residual sum
-    int position_embedding; // 1: 2D sine embedding added to queries and keys (transformers: when eval_size is null)
+    int position_embedding; // 1: 2D sine embedding added to queries and keys
     double position_temperature;
     cf_config_activation activation; // of the RepVGG and CSP convolutions (DEIMv2: of all of the encoder's). D-FINE's
                                      // RepNCSPELAN4 uses SiLU for its own conv1..conv4 whatever the config says.

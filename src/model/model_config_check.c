@@ -87,29 +87,35 @@ const char *cf_model_family_name(cf_model_family family) {
 }
 
 const char *cf_model_config_size(const cf_model_config *config) {
-    // The published sizes: stem widths, width of the last stage and of encoder and decoder, levels, layers, blocks.
+    // The published sizes: width of the stem, of the last stage and its blocks, of encoder and decoder; levels, decoder
+    // layers, width and depth of the fusion blocks. 0: any, where the rest tells enough.
     static const struct {
         cf_model_family family;
-        int stem_inner, stem_out, last_stage, encoder, decoder, levels, layers, block_channels, block_depth;
+        int wanted[10];
         const char *name;
     } sizes[] = {
-        {CF_FAMILY_DFINE, 16, 16, 1024, 128, 128, 2, 3, 21, 2, "N"},
-        {CF_FAMILY_DFINE, 16, 16, 1024, 256, 256, 3, 3, 64, 1, "S"},
-        {CF_FAMILY_DFINE, 24, 32, 1536, 256, 256, 3, 4, 128, 2, "M"},
-        {CF_FAMILY_DFINE, 32, 48, 2048, 256, 256, 3, 6, 128, 3, "L"},
-        {CF_FAMILY_DFINE, 32, 64, 2048, 384, 256, 3, 6, 192, 3, "X"},
-        {CF_FAMILY_DEIMV2, 16, 16, 256, 64, 64, 2, 3, 10, 2, "Atto"},
+        {CF_FAMILY_DFINE, {16, 16, 1024, 1, 128, 128, 2, 3, 21, 2}, "N"},
+        {CF_FAMILY_DFINE, {16, 16, 1024, 1, 256, 256, 3, 3, 64, 1}, "S"},
+        {CF_FAMILY_DFINE, {24, 32, 1536, 1, 256, 256, 3, 4, 128, 2}, "M"},
+        {CF_FAMILY_DFINE, {32, 48, 2048, 1, 256, 256, 3, 6, 128, 3}, "L"},
+        {CF_FAMILY_DFINE, {32, 64, 2048, 2, 384, 256, 3, 6, 192, 3}, "X"},
+        {CF_FAMILY_DEIMV2, {16, 16, 256, 1, 64, 64, 2, 3, 0, 0}, "Atto"},
+        {CF_FAMILY_DEIMV2, {16, 16, 512, 1, 0, 0, 2, 3, 0, 0}, "Femto"},
+        {CF_FAMILY_DEIMV2, {16, 16, 512, 2, 0, 0, 2, 3, 0, 0}, "Pico"},
+        {CF_FAMILY_DEIMV2, {16, 16, 1024, 1, 128, 128, 2, 3, 0, 0}, "N"},
     };
     const cf_backbone_config *backbone = &config->backbone;
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (config->family == sizes[i].family && backbone->stem_channels[1] == sizes[i].stem_inner &&
-            backbone->stem_channels[2] == sizes[i].stem_out &&
-            backbone->stages[backbone->stage_count - 1].out_channels == sizes[i].last_stage &&
-            config->encoder.channels == sizes[i].encoder && config->decoder.channels == sizes[i].decoder &&
-            config->levels == sizes[i].levels && config->decoder.layers_stored == sizes[i].layers &&
-            config->encoder.block_channels == sizes[i].block_channels &&
-            config->encoder.block_depth == sizes[i].block_depth)
-            return sizes[i].name;
+    const cf_stage_config *last = &backbone->stages[backbone->stage_count - 1];
+    const int found[] = {
+        backbone->stem_channels[1],     backbone->stem_channels[2], last->out_channels, last->blocks,
+        config->encoder.channels,       config->decoder.channels,   config->levels,     config->decoder.layers_stored,
+        config->encoder.block_channels, config->encoder.block_depth};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int same = config->family == sizes[i].family;
+        for (size_t k = 0; k < sizeof found / sizeof *found; k++)
+            same &= !sizes[i].wanted[k] || sizes[i].wanted[k] == found[k];
+        if (same) return sizes[i].name;
+    }
     return "custom";
 }
 

@@ -131,6 +131,7 @@ static void deimv2_is_read(void **state) {
     assert_int_equal(c.decoder.query_pos_per_layer, 0);
     assert_int_equal(c.decoder.encoder_output, 0);
     assert_int_equal(c.decoder.learned_queries, 1);
+    assert_int_equal(c.encoder.position_embedding, 1);
     assert_int_equal(c.preprocess.height, 256); // eval_size is height, width
     assert_int_equal(c.preprocess.width, 192);
     assert_int_equal(c.labels, 2);
@@ -334,6 +335,16 @@ static void preprocessor_is_read(void **state) {
     }
 }
 
+// As in transformers: an eval_size takes D-FINE's position embedding away.
+static void eval_size_is_honoured(void **state) {
+    (void)state;
+    cf_model_config c;
+    assert_ok(parse("{\"model_type\":\"d_fine\",\"eval_size\":320}", &c));
+    assert_int_equal(c.encoder.position_embedding, 0);
+    assert_int_equal(c.preprocess.width, 320);
+    cf_model_config_release(&c);
+}
+
 static void classes_have_names(void **state) {
     (void)state;
     cf_model_config c;
@@ -351,7 +362,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(absent_fields_take_defaults), cmocka_unit_test(deimv2_is_read),
         cmocka_unit_test(wrong_values_are_named),      cmocka_unit_test(wrong_files_are_refused),
-        cmocka_unit_test(preprocessor_is_read),        cmocka_unit_test(classes_have_names),
+        cmocka_unit_test(preprocessor_is_read),        cmocka_unit_test(eval_size_is_honoured),
+        cmocka_unit_test(classes_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
