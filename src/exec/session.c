@@ -100,8 +100,8 @@ static void run_steps(void *arg, const cf_team *team) {
     int timing = session->profile && team->thread == 0;
     double before = timing ? now() : 0;
     for (int i = 0; i < plan->step_count; i++) {
+        if (plan->steps[i].waits || session->profile) cf_team_barrier(team); // profiles need one step at a time
         plan->steps[i].kernel->run(&session->calls[i], team);
-        cf_team_barrier(team);
         if (timing) {
             double after = now();
             session->step_seconds[i] = after - before;

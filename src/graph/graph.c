@@ -197,7 +197,10 @@ double cf_node_flops(const cf_graph *graph, const cf_node *node) {
         const cf_constant *weight = &node->constants[0];
         return 2 * pixels * out->c * weight->shape[1] * weight->shape[2] * weight->shape[3];
     }
-    if (node->op == CF_OP_ATTENTION) return 4 * pixels * graph->values[node->inputs[1]].w * out->c;
+    if (node->op == CF_OP_ATTENTION) {
+        const cf_value *keys = &graph->values[node->inputs[1]];
+        return 4 * pixels * keys->h * keys->w * out->c;
+    }
     return 0;
 }
 

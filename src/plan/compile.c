@@ -127,6 +127,7 @@ cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf
     }
     if (!plan || !plan->steps) status = cf_fail_memory(err, "plan", sizeof *plan->steps * (size_t)graph->node_count);
     if (status == CFINE_OK) status = add_steps(plan, graph, &placement, err);
+    if (status == CFINE_OK) cf_plan_find_barriers(plan);
     if (status == CFINE_OK) status = pack(plan, graph, err);
     if (status == CFINE_OK) {
         plan->workspace_bytes = placement.workspace_bytes;

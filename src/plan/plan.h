@@ -22,6 +22,7 @@ typedef struct cf_step {
     cf_problem problem; // shapes and strides; no data
     int64_t in_offset[CF_MAX_INPUTS], out_offset;
     int64_t packed_offset, packed_bytes;
+    int32_t waits;       // 1: the team must meet before this step, see barriers.c
     double flops, bytes; // of one image: operations, and the least traffic
 } cf_step;
 
@@ -93,6 +94,9 @@ cfine_status cf_plan_place(const cf_graph *graph, int batch, cf_placement *out, 
 void cf_placement_release(cf_placement *placement);
 // The tensor of a value as kernels see it, and its byte offset in the workspace.
 cf_plan_tensor cf_placement_tensor(const cf_graph *graph, const cf_placement *placement, int32_t value);
+
+// Sets `waits` of every step: 0 where a step touches nothing that the steps since the last meeting write or read.
+void cf_plan_find_barriers(cf_plan *plan);
 
 // Offsets for buffers with sizes and lifetimes such that no two that live at the same time overlap; returns the total.
 // Largest first, each at the lowest free offset. buffers with bytes 0 are skipped. Needs count ints of scratch.

@@ -349,6 +349,7 @@ cfine_status cf_planfile_parse(const uint8_t *data, size_t size, const char *nam
     memcpy(&description, data + sizeof head, sizeof description);
     cfine_status status = read_about(&description, name, plan, err);
     if (status == CFINE_OK) status = read_steps(&head, data, name, features, plan, err);
+    if (status == CFINE_OK) cf_plan_find_barriers(plan);
     if (status != CFINE_OK) {
         cf_plan_release(plan);
         return status;
