@@ -21,9 +21,9 @@
 // callers, and zero always means the default. Handles are opaque; close functions take NULL. The library never prints,
 // never exits, and reads no environment besides CFINE_CPU, CFINE_MODELS and CFINE_CACHE (and HOME, XDG_CACHE_HOME).
 //
-// Threads. Models and plans are immutable once opened: any number of threads may use one, and sessions of one plan share
-// its weights. A session runs one call at a time: calls from several threads queue up on its lock. For parallel work
-// open several sessions on one plan.
+// Threads. Models and plans are immutable once opened: any number of threads may use one, and sessions of one plan
+// share its weights. A session runs one call at a time: calls from several threads queue up on its lock. For parallel
+// work open several sessions on one plan.
 #ifndef CFINE_CFINE_H
 #define CFINE_CFINE_H
 
@@ -107,8 +107,8 @@ typedef struct cfine_image {
 
 typedef struct cfine_image_options {
     size_t struct_size;
-    int64_t max_pixels;    // larger images are refused before they are decoded; 0: 178,956,970 (as Pillow)
-    int64_t max_bytes;     // of the encoded file; 0: 1 GiB
+    int64_t max_pixels;     // larger images are refused before they are decoded; 0: 178,956,970 (as Pillow)
+    int64_t max_bytes;      // of the encoded file; 0: 1 GiB
     int ignore_orientation; // 1: leave EXIF orientation alone (as COCO evaluation does); 0: turn upright
 } cfine_image_options;
 
@@ -210,11 +210,11 @@ typedef struct cfine_plan_info {
     cfine_precision precision;
     int labels, queries, decoder_layers;
     int batch, width, height;
-    int detections;               // most detections an image can have
+    int detections; // most detections an image can have
     int steps;
-    int64_t weight_bytes;         // packed, shared by all sessions
-    int64_t workspace_bytes;      // per session
-    double flops;                 // of one image
+    int64_t weight_bytes;    // packed, shared by all sessions
+    int64_t workspace_bytes; // per session
+    double flops;            // of one image
 } cfine_plan_info;
 
 // Builds a plan; the model may be closed afterwards. options may be NULL.

@@ -234,7 +234,7 @@ static int shapes_follow(const cf_problem *problem) {
         values[i] = (cf_value){.h = problem->in[i].h, .w = problem->in[i].w, .c = problem->in[i].c};
         node.inputs[i] = i;
     }
-    float present; // shape rules look at whether data is there, never at the data
+    float present = 0; // shape rules look at whether data is there, never at the data
     for (int i = 0; i < CF_MAX_CONSTANTS; i++) {
         node.constants[i] = problem->constant[i];
         for (int k = 0; k < problem->constant[i].rank && problem->constant[i].rank <= 4; k++)

@@ -19,8 +19,7 @@ static cf_node *activation_of(const cf_graph *graph, const cf_node *conv) {
 static int mergeable(const cf_node *node) {
     const cf_conv_attr *conv = &node->attr.conv;
     return !node->dead && node->op == CF_OP_CONV && node->input_count == 1 && conv->kernel_h == 1 &&
-           conv->kernel_w == 1 && conv->stride == 1 && conv->groups == 1 && !conv->affine &&
-           node->constants[1].data;
+           conv->kernel_w == 1 && conv->stride == 1 && conv->groups == 1 && !conv->affine && node->constants[1].data;
 }
 
 static int alike(const cf_graph *graph, const cf_node *a, const cf_node *b) {

@@ -27,7 +27,7 @@ static void choose(const cf_call *call, const float *best, int n) {
     for (int q = 0; q < out->h * out->w; q++) {
         int next = -1;
         for (int r = 0; r < rows; r++) {
-            int after = chosen < 0 || best[r] < best[chosen] || (best[r] == best[chosen] && r > chosen);
+            int after = chosen < 0 || best[r] < best[chosen] || (r > chosen && best[r] == best[chosen]);
             if (after && (next < 0 || best[r] > best[next])) next = r;
         }
         cf_tensor_set(out, n, q / out->w, q % out->w, 0, (float)next);
