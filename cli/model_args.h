@@ -17,7 +17,8 @@ typedef struct cli_model_args {
 extern const char *const cli_precisions[]; // in the order of cfine_precision, from CFINE_FP32
 extern const char *const cli_cpu_levels[];
 
-// Rows for a table of options; `type` is the verb's struct of arguments, `member` its cli_model_args.
+// Rows for a table of options; `type` is the verb's struct of arguments, `member` its cli_model_args. The second set is
+// for verbs that take the model as an operand.
 #define CLI_MODEL_OPTION_MODEL(type, member)                                                                           \
     {                                                                                                                  \
         "model", 'm', "MODEL",                                                                                         \
@@ -26,15 +27,15 @@ extern const char *const cli_cpu_levels[];
             "the bundled one)",                                                                                        \
             CLI_TEXT, offsetof(type, member.model), .completion = CLI_COMPLETE_FILES                                   \
     }
-#define CLI_MODEL_OPTIONS(type, member)                                                                                 \
-    CLI_MODEL_OPTION_MODEL(type, member),                                                                               \
-        {"precision",                                                                                                   \
-         'p',                                                                                                           \
-         "P",                                                                                                           \
-         "precision of the network: fp32, bf16, fp16 or int8 (default: fp32)",                                          \
-         CLI_CHOICE,                                                                                                    \
-         offsetof(type, member.precision),                                                                              \
-         .choices = cli_precisions},                                                                                    \
+#define CLI_MODEL_OPTIONS(type, member) CLI_MODEL_OPTION_MODEL(type, member), CLI_RUN_OPTIONS(type, member)
+#define CLI_RUN_OPTIONS(type, member)                                                                                   \
+    {"precision",                                                                                                       \
+     'p',                                                                                                               \
+     "P",                                                                                                               \
+     "precision of the network: fp32, bf16, fp16 or int8 (default: fp32)",                                              \
+     CLI_CHOICE,                                                                                                        \
+     offsetof(type, member.precision),                                                                                  \
+     .choices = cli_precisions},                                                                                        \
         {"queries",  'q',                                                                                               \
          "N",        "object queries, the most objects an image can have (default: as trained)",                        \
          CLI_INT,    offsetof(type, member.queries),                                                                    \

@@ -10,6 +10,8 @@
 #define CLI_VERBS(verb) \
     verb(detect) \
     verb(eval) \
+    verb(info) \
+    verb(doctor) \
     verb(completion) \
     verb(manual)
 // clang-format on

@@ -259,7 +259,8 @@ typedef struct cfine_step_time {
     double bytes; // least bytes it must read and write
 } cfine_step_time;
 
-// Fills up to `capacity` entries and returns how many steps there are.
+// Fills up to `capacity` entries and returns how many steps there are. Before the first run the times are 0, and the
+// operations and bytes those of one image.
 CFINE_API size_t cfine_session_step_times(const cfine_session *session, cfine_step_time *out, size_t capacity);
 
 // Writes the graph of a model, one operator a line with shapes, to a C stream opened by the caller.
@@ -275,6 +276,11 @@ CFINE_API void cfine_cpu_features(char *text, size_t size);
 // Processor name, into text.
 CFINE_API void cfine_cpu_model(char *text, size_t size);
 CFINE_API int cfine_cpu_count(void);
+// The folders in which a model is looked up by name, best first: number 0, 1, ... into path. Returns 0 past the
+// last one, or if `size` is too small.
+CFINE_API int cfine_model_folder(int index, char *path, size_t size);
+// The folder of pulled models, the last of those. Returns 0 if the environment names none (no HOME).
+CFINE_API int cfine_cache_folder(char *path, size_t size);
 // Limits the instruction sets to "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" or "native".
 // Call it before building or opening plans.
 CFINE_API cfine_status cfine_cpu_limit(const char *level, cfine_error *error);

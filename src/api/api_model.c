@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cfine.h: version, CPU, models.
+#include <stdio.h>
+
 #include "api/handles.h"
 #include "base/cpu.h"
 #include "base/env.h"
@@ -30,21 +32,36 @@ cfine_status cfine_cpu_limit(const char *level, cfine_error *error) {
     return CFINE_OK;
 }
 
-// Looks for <folder>/<name>; the folder may be NULL.
-static int found_in(const char *folder, const char *name, char **path) {
-    if (!folder) return 0;
-    *path = cf_format("%s/%s", folder, name);
-    if (*path && cf_is_directory(*path)) return 1;
-    cf_free(*path);
-    *path = NULL;
-    return 0;
+// ---------------------------------------------------------------------------------------------------------------------
+// Names of models
+
+int cfine_cache_folder(char *path, size_t size) {
+    const char *cache = cf_env_cache(), *xdg_cache = cf_env_xdg_cache(), *home = cf_env_home();
+    int length = cache       ? snprintf(path, size, "%s", cache)
+                 : xdg_cache ? snprintf(path, size, "%s/cfine", xdg_cache)
+                 : home      ? snprintf(path, size, "%s/.cache/cfine", home)
+                             : -1;
+    return length > 0 && (size_t)length < size;
 }
 
-// The folder of pulled models: CFINE_CACHE, else XDG_CACHE_HOME/cfine, else ~/.cache/cfine.
-static char *cache_folder(void) {
-    if (cf_env_cache()) return cf_strdup(cf_env_cache());
-    if (cf_env_xdg_cache()) return cf_format("%s/cfine", cf_env_xdg_cache());
-    return cf_env_home() ? cf_format("%s/.cache/cfine", cf_env_home()) : NULL;
+int cfine_model_folder(int index, char *path, size_t size) {
+    const char *const bundled[] = {cf_env_models(), CFINE_MODEL_DIR, CFINE_SOURCE_MODEL_DIR};
+    for (size_t i = 0; i < sizeof bundled / sizeof *bundled; i++)
+        if (bundled[i] && index-- == 0) return snprintf(path, size, "%s", bundled[i]) < (int)size;
+    return index == 0 && cfine_cache_folder(path, size);
+}
+
+static cfine_status find_by_name(const char *name, char **path) {
+    char folder[4096];
+    if (!*name || strstr(name, "..") || name[0] == '/' || name[0] == '.') return CFINE_ERROR_NOT_FOUND;
+    for (int i = 0; cfine_model_folder(i, folder, sizeof folder); i++) {
+        *path = cf_format("%s/%s", folder, name);
+        if (!*path) return CFINE_ERROR_MEMORY;
+        if (cf_is_directory(*path)) return CFINE_OK;
+        cf_free(*path);
+        *path = NULL;
+    }
+    return CFINE_ERROR_NOT_FOUND;
 }
 
 cfine_status cf_model_resolve(const char *model, char **path, cfine_error *err) {
@@ -54,12 +71,9 @@ cfine_status cf_model_resolve(const char *model, char **path, cfine_error *err) 
         *path = cf_strdup(model);
         return *path ? CFINE_OK : cf_fail_memory(err, "path", strlen(model));
     }
-    char *cache = cache_folder();
-    int found = !strstr(name, "..") && name[0] != '/' && name[0] != '.' &&
-                (found_in(cf_env_models(), name, path) || found_in(CFINE_MODEL_DIR, name, path) ||
-                 found_in(CFINE_SOURCE_MODEL_DIR, name, path) || found_in(cache, name, path));
-    cf_free(cache);
-    if (found) return CFINE_OK;
+    cfine_status status = find_by_name(name, path);
+    if (status == CFINE_OK) return CFINE_OK;
+    if (status == CFINE_ERROR_MEMORY) return cf_fail_memory(err, "path", strlen(name));
     return cf_fail(err, CFINE_ERROR_NOT_FOUND,
                    "%s: no such file or directory, and no bundled or pulled model of that name; published models: "
                    "cfine pull --list",

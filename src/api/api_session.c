@@ -264,7 +264,7 @@ cfine_status cfine_detect_file(cfine_session *session, const char *path, const c
 size_t cfine_session_step_times(const cfine_session *session, cfine_step_time *out, size_t capacity) {
     if (!session) return 0;
     const cf_plan *plan = session->plan.plan;
-    int images = session->exec->images;
+    int images = session->exec->images ? session->exec->images : 1; // nothing was run yet: what one image takes
     for (int i = 0; i < plan->step_count && (size_t)i < capacity && out; i++) {
         const cf_step *step = &plan->steps[i];
         out[i] = (cfine_step_time){
