@@ -345,6 +345,10 @@ static void wrong_paths_are_explained(void **state) {
     assert_null(checkpoint);
     snprintf(path, sizeof path, "%s/none.pth", directory);
     assert_fails(cf_checkpoint_open(path, &checkpoint, &error), CFINE_ERROR_NOT_FOUND, "none.pth");
+    write_text(directory, "notes", "hello");
+    snprintf(path, sizeof path, "%s/notes", directory);
+    assert_fails(cf_checkpoint_open(path, &checkpoint, &error), CFINE_ERROR_FORMAT, "is no checkpoint");
+    remove_file(directory, "notes");
     write_text(directory, "config.json", "{\"model_type\":\"d_fine\"}");
     assert_fails(cf_checkpoint_open(directory, &checkpoint, &error), CFINE_ERROR_NOT_FOUND, "model.safetensors");
     write_text(directory, "model.safetensors", "");
