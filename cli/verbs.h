@@ -10,6 +10,7 @@
 #define CLI_VERBS(verb) \
     verb(detect) \
     verb(eval) \
+    verb(bench) \
     verb(info) \
     verb(doctor) \
     verb(completion) \

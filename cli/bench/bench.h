@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of `cfine bench`: rows to be timed, who runs them, and how they are shown.
+//
+//     cmd_bench.c plans rows --open--> bench_cfine.c or bench_peer.c --rounds--> bench_row.c (figures, tables)
+//                                                                  '--------> bench_profile.c (where the time goes)
+#ifndef CLI_BENCH_H
+#define CLI_BENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "cfine/cfine.h"
+#include "model_args.h"
+
+typedef enum bench_engine { BENCH_CFINE, BENCH_ONNXRUNTIME, BENCH_OPENVINO, BENCH_PYTORCH, BENCH_ENGINES } bench_engine;
+extern const char *const bench_engine_names[]; // ends with NULL
+
+typedef enum bench_scope {
+    BENCH_FORWARD, // prepared pixels in, raw outputs out
+    BENCH_IMAGE    // encoded pictures in, detections out
+} bench_scope;
+extern const char *const bench_scope_names[]; // ends with NULL
+
+// Encoded pictures in memory, which rows of scope image take in turns.
+typedef struct bench_pictures {
+    char **paths;
+    uint8_t **bytes;
+    size_t *sizes;
+    size_t count;
+} bench_pictures;
+
+typedef struct bench_row bench_row;
+
+// Who runs a row. `run` does one timed pass and gives its milliseconds.
+typedef struct bench_runner {
+    cfine_status (*run)(bench_row *row, double *milliseconds, cfine_error *error);
+    void (*close)(bench_row *row);
+} bench_runner;
+
+struct bench_row {
+    bench_engine engine;
+    bench_scope scope;
+    int precision; // index into cli_precisions
+    int batch, threads, queries;
+    char version[64]; // of the engine
+    char device[96];
+    const bench_pictures *pictures;
+    size_t turn; // next picture
+
+    const bench_runner *runner; // NULL: it cannot run, and `note` says why
+    void *state;                // of the runner
+    char note[sizeof((cfine_error *)0)->message];
+    int failed; // 1: a pass failed (see note); it runs no more
+
+    double *milliseconds; // [count] one a pass
+    int count, capacity;
+    double ap, ap50; // -1: not measured
+};
+
+typedef struct bench_figures {
+    double mean, deviation, p50, p95, p99, least; // milliseconds a pass
+    double images_per_s;                          // batch / mean
+} bench_figures;
+
+// Figures of at least one pass. Percentiles interpolate between neighbours, as numpy does.
+bench_figures bench_row_figures(const bench_row *row);
+void bench_row_add(bench_row *row, double milliseconds);
+
+// Rows as a table for people, a Markdown table, or one JSON object a line. Speed-ups are over the first row of the same
+// scope that has times.
+void bench_print_table(const bench_row *rows, int count);
+void bench_print_markdown(const bench_row *rows, int count);
+void bench_print_json(const bench_row *rows, int count, const char *model);
+
+// Opens row->state on cfine: model, options and pictures as the row says. Rows that differ in scope alone share a
+// session: `like` (or NULL) is such a row.
+cfine_status bench_cfine_open(bench_row *row, const cli_model_args *model, const char *calibration,
+                              const bench_row *like, cfine_error *error);
+// The session of a cfine row.
+cfine_session *bench_cfine_session(const bench_row *row);
+
+// Prints where the time of a forward pass goes: by operator and kernel, and the slowest steps.
+cfine_status bench_print_profile(const bench_row *row, const cli_model_args *model, const char *calibration,
+                                 cfine_error *error);
+
+// Options of the library for a row.
+cfine_status bench_open_options(const bench_row *row, const cli_model_args *model, const char *calibration,
+                                cfine_open_options *out, cfine_error *error);
+
+// Pixels 0..1 that look like nothing; the same for every row. Free with free().
+float *bench_random_pixels(size_t count);
+
+#endif

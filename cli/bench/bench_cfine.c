@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows that cfine itself runs: a forward pass over prepared pixels, or pictures from their bytes to detections.
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "heap.h"
+#include "progress.h"
+
+enum { MOST_DECODERS = 64 };
+
+typedef struct {
+    cfine_session *session;
+    int owned; // 0: another row closes it
+    // Scope forward.
+    float *pixels, *logits, *boxes;
+    // Scope image, [batch] each.
+    cfine_image *images;
+    cfine_detections *found;
+} cfine_state;
+
+float *bench_random_pixels(size_t count) {
+    float *pixels = cli_alloc(count, sizeof *pixels);
+    uint32_t state = 12345;
+    for (size_t i = 0; i < count; i++) {
+        state = state * 1664525u + 1013904223u;
+        pixels[i] = (float)(state >> 8) / 16777216.0f;
+    }
+    return pixels;
+}
+
+cfine_session *bench_cfine_session(const bench_row *row) {
+    return ((const cfine_state *)row->state)->session;
+}
+
+cfine_status bench_open_options(const bench_row *row, const cli_model_args *model, const char *calibration,
+                                cfine_open_options *out, cfine_error *error) {
+    cli_model_args args = *model;
+    args.precision = row->precision;
+    args.batch = row->batch;
+    args.queries = row->queries;
+    args.threads = row->threads;
+    cfine_status status = cli_open_options(&args, out, error);
+    out->plan.calibration = calibration;
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Scope forward
+
+static cfine_status run_forward(bench_row *row, double *milliseconds, cfine_error *error) {
+    cfine_state *state = row->state;
+    double start = cli_seconds();
+    cfine_status status =
+        cfine_session_run(state->session, state->pixels, row->batch, state->logits, state->boxes, error);
+    *milliseconds = (cli_seconds() - start) * 1e3;
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Scope image. The pictures of a batch are decoded side by side, as a server would.
+
+typedef struct {
+    bench_row *row;
+    int first, step; // this thread takes images first, first + step, ...
+    cfine_status status;
+    cfine_error error;
+} decoder;
+
+static void *decode_images(void *argument) {
+    decoder *work = argument;
+    cfine_state *state = work->row->state;
+    const bench_pictures *pictures = work->row->pictures;
+    for (int i = work->first; i < work->row->batch && work->status == CFINE_OK; i += work->step) {
+        size_t picture = (work->row->turn + (size_t)i) % pictures->count;
+        work->status = cfine_image_decode(pictures->bytes[picture], pictures->sizes[picture], NULL, &state->images[i],
+                                          &work->error);
+    }
+    return NULL;
+}
+
+static cfine_status decode_batch(bench_row *row, cfine_error *error) {
+    decoder work[MOST_DECODERS];
+    pthread_t threads[MOST_DECODERS];
+    int started[MOST_DECODERS] = {0}, count = row->threads < row->batch ? row->threads : row->batch;
+    if (count > MOST_DECODERS) count = MOST_DECODERS;
+    for (int i = count - 1; i >= 0; i--) { // this thread takes the last part itself
+        work[i] = (decoder){.row = row, .first = i, .step = count};
+        started[i] = i > 0 && pthread_create(&threads[i], NULL, decode_images, &work[i]) == 0;
+        if (!started[i]) decode_images(&work[i]);
+    }
+    cfine_status status = CFINE_OK;
+    for (int i = 0; i < count; i++) {
+        if (started[i]) pthread_join(threads[i], NULL);
+        if (work[i].status == CFINE_OK || status != CFINE_OK) continue;
+        status = work[i].status;
+        if (error) *error = work[i].error;
+    }
+    return status;
+}
+
+static cfine_status run_image(bench_row *row, double *milliseconds, cfine_error *error) {
+    cfine_state *state = row->state;
+    double start = cli_seconds();
+    cfine_status status = decode_batch(row, error);
+    if (status == CFINE_OK) status = cfine_detect(state->session, state->images, row->batch, NULL, state->found, error);
+    *milliseconds = (cli_seconds() - start) * 1e3;
+    for (int i = 0; i < row->batch; i++) cfine_image_release(&state->images[i]);
+    row->turn += (size_t)row->batch;
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+static void close_row(bench_row *row) {
+    cfine_state *state = row->state;
+    for (int i = 0; state->found && i < row->batch; i++) cfine_detections_release(&state->found[i]);
+    if (state->owned) cfine_session_close(state->session);
+    free(state->pixels);
+    free(state->logits);
+    free(state->boxes);
+    free(state->images);
+    free(state->found);
+    free(state);
+    row->state = NULL;
+}
+
+static const bench_runner forward_runner = {run_forward, close_row};
+static const bench_runner image_runner = {run_image, close_row};
+
+cfine_status bench_cfine_open(bench_row *row, const cli_model_args *model, const char *calibration,
+                              const bench_row *like, cfine_error *error) {
+    cfine_open_options options;
+    cfine_status status = bench_open_options(row, model, calibration, &options, error);
+    if (status != CFINE_OK) return status;
+    cfine_session *session;
+    if (like)
+        session = bench_cfine_session(like);
+    else if ((status = cfine_open(model->model, &options, &session, error)) != CFINE_OK)
+        return status;
+    cfine_plan_info info = CFINE_INIT(cfine_plan_info);
+    status = cfine_plan_get_info(cfine_session_plan(session), &info, error);
+    if (status != CFINE_OK) {
+        if (!like) cfine_session_close(session);
+        return status;
+    }
+    cfine_state *state = cli_alloc(1, sizeof *state);
+    *state = (cfine_state){.session = session, .owned = !like};
+    row->state = state;
+    // A plan file says for itself what it is.
+    row->precision = (int)info.precision - CFINE_FP32;
+    row->batch = info.batch;
+    row->queries = info.queries;
+    snprintf(row->version, sizeof row->version, "%s", cfine_version());
+    snprintf(row->device, sizeof row->device, "%s", info.device);
+    size_t batch = (size_t)info.batch, queries = (size_t)info.queries;
+    if (row->scope == BENCH_FORWARD) {
+        state->pixels = bench_random_pixels(batch * 3 * (size_t)info.width * (size_t)info.height);
+        state->logits = cli_alloc(batch * queries * (size_t)info.labels, sizeof *state->logits);
+        state->boxes = cli_alloc(batch * queries * 4, sizeof *state->boxes);
+    } else {
+        state->images = cli_alloc(batch, sizeof *state->images);
+        state->found = cli_alloc(batch, sizeof *state->found);
+    }
+    row->runner = row->scope == BENCH_FORWARD ? &forward_runner : &image_runner;
+    return CFINE_OK;
+}

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`cfine bench` on a tiny model: rows, figures that fit together, refusals. bench_verb.py CFINE MODEL"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+CFINE, MODEL = sys.argv[1:3]
+FIELDS = "engine device scope precision batch threads mean_ms std_ms p50_ms p95_ms p99_ms min_ms images_per_s".split()
+
+
+def run(*words, status=0):
+    done = subprocess.run([CFINE, "bench", "--model", MODEL, *words], capture_output=True, text=True)
+    assert done.returncode == status, (words, done.returncode, done.stdout, done.stderr)
+    return done.stdout, done.stderr
+
+
+def rows(*words, status=0):
+    return [json.loads(line) for line in run("--json", *words, status=status)[0].splitlines()]
+
+
+def main():
+    found = rows("--batch", "1,3", "--precision", "fp32,bf16", "--runs", "7", "--threads", "2", "--warmup", "0")
+    assert [(r["precision"], r["batch"]) for r in found] == [("fp32", 1), ("bf16", 1), ("fp32", 3), ("bf16", 3)]
+    for r in found:
+        assert all(f in r for f in FIELDS) and r["runs"] == 7 and r["engine"] == "cfine" and r["threads"] == 2, r
+        assert 0 < r["min_ms"] <= r["p50_ms"] <= r["p95_ms"] <= r["p99_ms"] and r["min_ms"] <= r["mean_ms"]
+        assert abs(r["images_per_s"] - r["batch"] * 1000 / r["mean_ms"]) < 1e-3 * r["images_per_s"]
+    assert found[0]["speed_up"] == 1
+    queries = rows("--queries", "50,10", "--seconds", "0.01")
+    assert [r["queries"] for r in queries] == [50, 10] and queries[0]["runs"] == 10
+
+    # A row that cannot run is told, and the others run.
+    mixed = rows("--precision", "fp16,fp32", "--runs", "2", status=1)
+    assert "note" in mixed[0] and "mean_ms" in mixed[1] and mixed[1]["speed_up"] == 1, mixed
+
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(3):
+            with open("%s/%d.ppm" % (folder, i), "wb") as f:
+                f.write(b"P6 90 60 255\n" + bytes((i * 50 + k) % 256 for k in range(90 * 60 * 3)))
+        with open(folder + "/broken.ppm", "wb") as f:
+            f.write(b"P6 90 60 255\n")
+        both = rows("--images", folder, "--runs", "3", "--batch", "2")
+        assert [r["scope"] for r in both] == ["forward", "image"]
+        assert [r["scope"] for r in rows("--images", folder, "--runs", "3", "--scope", "image")] == ["image"]
+        data = dict(images=[dict(id=i + 1, file_name="%d.ppm" % i) for i in range(3)], annotations=[dict(id=1, image_id=1, category_id=1, bbox=[0, 0, 50, 50], area=2500, iscrowd=0)],
+                    categories=[dict(id=i + 1, name="class_%d" % i) for i in range(7)])
+        with open(folder + "/truth.json", "w") as f:
+            json.dump(data, f)
+        assert all(0 <= r["AP"] <= 1 for r in rows("--images", folder, "--data", folder + "/truth.json", "--runs", "2"))
+        os.mkdir(folder + "/empty")
+        run("--images", folder + "/empty", status=1)
+        assert "AP50" in run("--images", folder, "--data", folder + "/truth.json", "--runs", "2", "--markdown")[0]
+
+    assert "The slowest steps" in run("--runs", "2", "--profile")[0]
+    assert run("--runs", "2", "--markdown")[0].count("| images/s |") == 1
+    for words in (["--scope", "image"], ["--scope", "sideways"], ["--batch", "0"], ["--batch", "1,1"], ["--batch", ""], ["--precision", "fp8"], ["--json", "--profile"], ["--data", "x"]):
+        run(*words, status=2)
+    print("cfine bench: all as expected")
+
+
+main()
