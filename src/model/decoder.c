@@ -70,7 +70,8 @@ static int32_t merge_sampled(cf_builder *b, int32_t x, int32_t residual, cf_name
                         gateway.text + 6);
 }
 
-// D-FINE: linear, activation, linear. DEIMv2: SwiGLU, down(silu(gate(x)) * up(x)).
+// D-FINE: linear, activation, linear. DEIMv2: SwiGLU, down(silu(gate(x)) * up(x)); its config gives the width of gate
+// and up together.
 static int32_t feed_forward(cf_builder *b, int32_t x, cf_name layer) {
     const cf_decoder_config *config = &b->config->decoder;
     if (!config->rms_norm) {
@@ -79,8 +80,8 @@ static int32_t feed_forward(cf_builder *b, int32_t x, cf_name layer) {
         return cf_linear(b, x, cf_namef("%s.fc2", layer.text), config->channels);
     }
     cf_name gate_name = cf_namef("%s.mlp.gate_proj", layer.text);
-    int32_t gate = cf_activation_exact(b, cf_linear(b, x, gate_name, config->ffn), CF_ACT_SILU, gate_name);
-    int32_t up = cf_linear(b, x, cf_namef("%s.mlp.up_proj", layer.text), config->ffn);
+    int32_t gate = cf_activation_exact(b, cf_linear(b, x, gate_name, config->ffn / 2), CF_ACT_SILU, gate_name);
+    int32_t up = cf_linear(b, x, cf_namef("%s.mlp.up_proj", layer.text), config->ffn / 2);
     x = cf_mul(b, gate, up, cf_namef("%s.mlp", layer.text));
     return cf_linear(b, x, cf_namef("%s.mlp.down_proj", layer.text), config->channels);
 }
