@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""AP of a trained model on real photographs: coco100.py CFINE
+
+FP32 must be the 0.251 that the reference gives (within 0.001), bf16 within 0.002 of FP32, and pycocotools must get the
+same twelve numbers from the saved detections. Exits 77 (skipped) where CFINE_SHARED has no such data; pycocotools is
+left out where it is missing (CFINE_ORACLE).
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+CFINE = sys.argv[1]
+SHARED = os.environ.get("CFINE_SHARED", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "shared"))
+ORACLE = os.path.join(os.environ.get("CFINE_ORACLE", os.path.expanduser("~/.cache/cfine-oracle")), "bin", "python")
+DATA, MODEL = os.path.join(SHARED, "data", "coco100"), os.path.join(SHARED, "data", "deimv2_atto_coco")
+NUMBERS = "AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl".split()
+
+
+def evaluate(*words):
+    done = subprocess.run([CFINE, "eval", "--model", MODEL, "--data", DATA + "/instances.json", "--images", DATA + "/images", "--json", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def main():
+    if not os.path.isdir(DATA) or not os.path.isdir(MODEL):
+        print("skipped: no coco100 and deimv2_atto_coco in CFINE_SHARED")
+        sys.exit(77)
+    with tempfile.TemporaryDirectory() as folder:
+        found = folder + "/found.json"
+        single = evaluate("--save-detections", found)
+        assert abs(single["AP"] - 0.251) <= 0.001, single
+        half = evaluate("--precision", "bf16", "--batch", "4")
+        assert abs(half["AP"] - single["AP"]) <= 0.002, half
+        print("AP %.4f in FP32, %.4f in bf16" % (single["AP"], half["AP"]))
+        if os.path.exists(ORACLE):
+            answer = subprocess.run([ORACLE, os.path.join(SHARED, "oracle", "coco_ap.py"), DATA + "/instances.json", found], capture_output=True, text=True)
+            assert answer.returncode == 0, answer.stderr
+            expected = json.loads(answer.stdout)
+            worst = max(abs(expected[n] - single[n]) for n in NUMBERS)
+            assert worst < 1e-6, (expected, single)
+            print("pycocotools: the same twelve numbers (worst difference %.1e)" % worst)
+
+
+main()
