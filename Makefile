@@ -73,8 +73,9 @@ parity: build
 bench: build
 	$(CFINE) bench $(BENCH)
 
-install: build
-	@cmake --install build/release --prefix $(PREFIX)
+install: packages
+	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) && cmake --build --preset release
+	@cmake --install build/release
 
 clean:
 	rm -rf build out

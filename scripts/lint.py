@@ -144,13 +144,12 @@ def check_format():
                  "version 14." in subprocess.run([t, "--version"], capture_output=True, text=True).stdout), None)
     if not tool:
         skip("clang-format 14 is not here (other versions format differently)")
-    for path in (path for path in tracked() if path.endswith(C_CODE)):
-        with open(os.path.join(TOP, path)) as file:
-            old = file.read()
-        new = subprocess.run([tool, path], cwd=TOP, capture_output=True, text=True, check=True).stdout
-        if new != old:
-            line = next((i for i, (a, b) in enumerate(zip(old.split("\n"), new.split("\n")), 1) if a != b), 1)
-            say(path, line, "not formatted; run: make format")
+    files = [path for path in tracked() if path.endswith(C_CODE)]
+    result = subprocess.run([tool, "--dry-run", "--ferror-limit=1"] + files, cwd=TOP, capture_output=True, text=True)
+    for path, line in dict(re.findall(r"^([^:\s]+):(\d+):\d+: ", result.stderr, re.M)).items():
+        say(path, line, "not formatted; run: make format")
+    if result.returncode and not findings:
+        say(".clang-format", 1, result.stderr.strip())
 
 
 def check_analysers():

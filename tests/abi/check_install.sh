@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# check_install.sh BUILD: installs into an empty folder and uses what lies there: the command, and an example built with
+# pkg-config, against the shared and against the static library.
+set -euo pipefail
+source=$(cd "$(dirname "$0")/../.." && pwd)
+prefix=$(mktemp -d)
+trap 'rm -rf "$prefix"' EXIT
+cmake --install "$1" --prefix "$prefix" >"$prefix/install.log" || { cat "$prefix/install.log"; exit 1; }
+config=$(find "$prefix" -name cfine.pc)
+export PKG_CONFIG_PATH=${config%/*}
+libraries=$(pkg-config --define-variable=prefix="$prefix" --variable=libdir cfine)
+model=$source/tests/data/tiny image=$source/tests/data/images/lossy.webp
+warnings="-std=c11 -Wall -Wextra -Werror"
+
+cc $warnings "$source/examples/detect.c" $(pkg-config --define-variable=prefix="$prefix" --cflags --libs cfine) -o "$prefix/shared"
+LD_LIBRARY_PATH=$libraries "$prefix/shared" "$model" "$image" >"$prefix/shared.txt"
+LD_LIBRARY_PATH=$libraries ldd "$prefix/shared" | grep -q "$prefix" || { echo "not the installed library"; exit 1; }
+
+cc $warnings "$source/examples/detect.c" $(pkg-config --define-variable=prefix="$prefix" --cflags cfine) "$libraries/libcfine.a" \
+    $(pkg-config --define-variable=prefix="$prefix" --static --libs cfine | sed 's/-lcfine//') -o "$prefix/static"
+"$prefix/static" "$model" "$image" >"$prefix/static.txt"
+cmp "$prefix/shared.txt" "$prefix/static.txt"
+[ -s "$prefix/shared.txt" ] || { echo "the example found nothing"; exit 1; }
+
+"$prefix/bin/cfine" --version
+[ "$("$prefix/bin/cfine" --version | grep -o '[0-9.]*$')" = "$(pkg-config --modversion cfine)" ]
+test -f "$prefix/share/man/man1/cfine.1"
