@@ -29,16 +29,16 @@ def configuration():
 
 
 def save(model, out, dtype=None):
-    """A directory that from_pretrained and AutoImageProcessor read."""
+    """A directory that from_pretrained and AutoImageProcessor read. The config says float32, so half-precision files are widened on loading."""
     import torch
     # the heads are in model.decoder too; frozen batch norms do not count
     state = {k: v.detach().cpu().clone() for k, v in model.state_dict().items() if not k.startswith(("class_embed.", "bbox_embed.")) and not (".backbone." in k and k.endswith("num_batches_tracked"))}
     if dtype is not None:
         state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
     frozen, model.config.freeze_backbone_batch_norms = model.config.freeze_backbone_batch_norms, True
-    before, model.config.dtype = getattr(model.config, "dtype", None), dtype or torch.float32
+    noisy, model.config.num_denoising = model.config.num_denoising, 100  # the embedding is there even if the last steps did not use it
     model.save_pretrained(out, state_dict=state)
-    model.config.freeze_backbone_batch_norms, model.config.dtype = frozen, before
+    model.config.freeze_backbone_batch_norms, model.config.num_denoising = frozen, noisy
     with open(os.path.join(out, "preprocessor_config.json"), "w") as f:
         json.dump(dict(image_processor_type="RTDetrImageProcessor", do_resize=True, size=dict(height=640, width=640), resample=2, do_rescale=True, rescale_factor=1 / 255,
                        do_normalize=False, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225], do_pad=False), f, indent=1)

@@ -551,7 +551,7 @@ class Scene:
         rank = int(r.integers(13)) if rank is None else rank
         im, (cx, cy, h) = card_face(RANKS[rank], str(r.choice(list(SUITS))), k, r)
         g = GRID * [.5, h / 2] + [cx, cy]
-        return self.flat(CARD + rank, im, CARD_W, CARD_H, x, y, a, evidence=(g, -g), least=.12)
+        return self.flat(CARD + rank, im, CARD_W, CARD_H, x, y, a, evidence=(g, -g), least=.4)
 
     def thick_disc(self, label, im, radius, height, x, y, z0, edge, evidence=(), least=.3):
         cam, a = self.cam, self.r.uniform(0, 2 * math.pi)
@@ -575,7 +575,7 @@ class Scene:
         v = int(r.integers(4)) if value is None else value
         radius = [.98, 1.12, 1.26, 1.4][v] * r.uniform(.92, 1.1)
         im = coin(COINS[v], r, self.decks[0])
-        return self.thick_disc(COIN + v, im, radius, .2, x, y, z, scale(im.getpixel((im.width // 2, 16))[:3], .55), (GRID * radius * .5,), .45)
+        return self.thick_disc(COIN + v, im, radius, .2, x, y, z, scale(im.getpixel((im.width // 2, 16))[:3], .55), (GRID * radius * .5,), .5)
 
     def chip(self, x, y, z=0.0):
         im = chip(self.r)
@@ -814,12 +814,12 @@ class Scene:
             x, y = self.spot()
             a = r.uniform(-.5, .5) if r.random() < .6 else r.uniform(0, 2 * math.pi)
             if kind < .22:  # a fan held at its foot
-                m, step, reach = int(r.integers(2, 6)), r.uniform(.16, .34), r.uniform(7, 13)
+                m, step, reach = int(r.integers(2, 6)), r.uniform(.24, .45), r.uniform(8, 13)
                 for i in range(m):
                     t = a + (m / 2 - i) * step
                     self.card(*(np.array([x, y]) + rot(t) @ [0, reach] - rot(a) @ [0, reach]), t)
             elif kind < .42:  # a column, each card below the last
-                m, step = int(r.integers(2, 5)), r.uniform(2.2, 3.6)
+                m, step = int(r.integers(2, 5)), r.uniform(3.6, 5.6)
                 for i in range(m):
                     self.card(*(np.array([x, y]) + rot(a) @ [r.uniform(-.2, .2), -i * step]), a + r.uniform(-.06, .06))
             else:

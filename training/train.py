@@ -77,7 +77,7 @@ class Pool:
         self.rows = np.full((n, MOST, COLUMNS), -1, np.float32)
 
     def take(self, most=256):
-        for s in np.flatnonzero(self.ring["full"])[:most]:
+        for s in np.flatnonzero(self.ring["full"].copy())[:most]:
             at = self.seen % self.n
             self.pixels[at].copy_(torch.from_numpy(self.ring["pixels"][s]))
             self.rows[at] = self.ring["rows"][s]
@@ -130,11 +130,13 @@ def targets(rows, device):
     return labels.to(device), truth.to(device), count.tolist()
 
 
-def build(device):
+def build(device, start=None):
     from model import configuration
     from transformers import DFineForObjectDetection
-    model = DFineForObjectDetection(configuration()).to(device).train()
-    return model
+    model = DFineForObjectDetection(configuration())
+    if start:
+        model.load_state_dict(DFineForObjectDetection.from_pretrained(start, dtype=torch.float32).state_dict(), strict=False)
+    return model.to(device).train()
 
 
 def halve(model, dtype):
@@ -213,7 +215,9 @@ def main():
     a.add_argument("--pool", type=int, default=20000), a.add_argument("--ring", type=int, default=1024), a.add_argument("--first", type=int, default=1500, help="scenes to wait for before the first step")
     a.add_argument("--batch", type=int, default=64), a.add_argument("--rate", type=float, default=1e-3), a.add_argument("--decay", type=float, default=1e-4), a.add_argument("--clip", type=float, default=.1)
     a.add_argument("--small", type=int, default=448), a.add_argument("--large", type=float, default=.5, help="share of the time after which pictures are 640 pixels")
-    a.add_argument("--warm", type=float, default=.03), a.add_argument("--hold", type=float, default=.3), a.add_argument("--ema", type=float, default=.9985)
+    a.add_argument("--warm", type=float, default=.03), a.add_argument("--hold", type=float, default=.3), a.add_argument("--ema", type=float, default=.9985), a.add_argument("--ramp", type=float, default=300, help="steps over which the averaging slows down")
+    a.add_argument("--start", help="a checkpoint to go on from"), a.add_argument("--denoise", type=int, default=100, help="denoising queries; 0 is a quarter faster")
+    a.add_argument("--augment", type=float, default=.5, help="share of the pictures that are zoomed and recoloured"), a.add_argument("--faithful", type=float, default=.85, help="share of the time after which none are")
     a.add_argument("--every", type=float, default=120, help="seconds between evaluations"), a.add_argument("--check", type=int, default=200), a.add_argument("--plain", action="store_true", help="no bf16"), a.add_argument("--layout", default="last", choices=["last", "first"], help="where channels lie in memory")
     a.add_argument("--bench", type=int, default=0, help="time this many steps a setting and exit")
     o = a.parse_args()
@@ -228,8 +232,9 @@ def main():
     torch.manual_seed(o.seed)
     rng = np.random.default_rng(o.seed - 1)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    torch.backends.cudnn.benchmark = True
-    model = build(o.device)
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = True, 4
+    model = build(o.device, o.start)
+    model.config.num_denoising = o.denoise
     params = [p for p in model.parameters() if p.requires_grad]
     decay, free = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]
     opt = torch.optim.AdamW([dict(params=decay, weight_decay=o.decay), dict(params=free, weight_decay=0.0)], lr=o.rate, betas=(.9, .999), fused=o.device == "cuda")
@@ -240,7 +245,7 @@ def main():
     model.to(memory_format=layout)
     if not o.plain:
         halve(model, torch.bfloat16)
-    ema = Average(model, o.ema, 300)
+    ema = Average(model, o.ema, o.ramp)
     pool = Pool(o.pool, ring, o.device)
     while pool.seen < min(o.first, o.pool) or not check["full"].all():
         pool.take()
@@ -263,7 +268,7 @@ def main():
                     if i == 3:
                         torch.cuda.synchronize() if o.device == "cuda" else None
                         t0 = time.time()
-                    x, rows = augment(*pool.batch(batch, rng), rng, side, .5)
+                    x, rows = augment(*pool.batch(batch, rng), rng, side, o.augment)
                     step(model, criterion, opt, params, x.contiguous(memory_format=layout), *targets(rows, o.device), o.clip)
                 torch.cuda.synchronize() if o.device == "cuda" else None
                 d = (time.time() - t0) / o.bench
@@ -279,7 +284,7 @@ def main():
             g["lr"] = lr
         pool.take(32)
         side = o.small if t < o.large else SIDE
-        share = .5 if t < .85 else 0.0  # the last stretch sees scenes as inference does
+        share = o.augment if t < o.faithful else 0.0  # the last stretch sees scenes as inference does
         x, rows = augment(*pool.batch(o.batch, rng), rng, side, share)
         x = x.contiguous(memory_format=layout)
         loss, terms, norm = step(model, criterion, opt, params, x, *targets(rows, o.device), o.clip)
@@ -300,9 +305,9 @@ def main():
             say(step=n, minutes=round((s - start) / 60, 2), **{k: round(v, 4) for k, v in check_ap(ema.model, check, o.device).items()})
             save(ema.model, os.path.join(o.out, "last"), torch.float16)
             last = told = time.time()
-    say(step=n, minutes=round((time.time() - start) / 60, 2), scenes=pool.seen, final=True, **{k: round(v, 4) for k, v in check_ap(ema.model, check, o.device).items()})
     save(ema.model, os.path.join(o.out, "last"), torch.float16)
     save(ema.model, os.path.join(o.out, "final32"))
+    say(step=n, minutes=round((time.time() - start) / 60, 2), scenes=pool.seen, final=True, **{k: round(v, 4) for k, v in check_ap(ema.model, check, o.device).items()})
 
 
 if __name__ == "__main__":
