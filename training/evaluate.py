@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """pycocotools' twelve numbers of a checkpoint on a COCO set: evaluate.py MODEL_DIR SET_DIR [--json FILE]
 
 SET_DIR holds images/ and instances.json. Pictures are stretched to 640x640 with Pillow's bilinear and divided by 255, the best

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """D-FINE's training loss, all decoder layers and all pictures of a batch at once.
 
 The terms and weights are the paper's (varifocal, L1, generalised IoU, fine-grained localisation, decoupled distillation focal;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The configuration of the bundled model: D-FINE-N in the layout of Hugging Face transformers."""
 import json
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Train the bundled D-FINE-N on scenes drawn while it trains: train.py OUT_DIR [--minutes 16] [--device cuda]
 
 Workers draw scenes (seeds from --seed up, each once), stretch them to 640x640 as inference does and hand them over in shared
