@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""parity.py [options] SIZE...: cfine against the reference implementation, size by size.
+
+For each SIZE (tiny n s m l x) a checkpoint with drawn weights is made, both run it on the same photos, and
+the oracle's compare.py matches their raw outputs: once from the Hugging Face directory, once from an official-layout
+.pth of the same weights (not of tiny: tensors do not tell its number of heads, and it is no published size). Prints a table; exit status 0 if every row has 98 % or more of the reference's best 100 a photo
+and not one pixel of preprocessing differs, 1 if not, 77 (skipped) where the oracle is not there.
+
+The oracle is a folder beside the checkout (CFINE_SHARED) and a Python with PyTorch and transformers (CFINE_PYTHON).
+X takes several gigabytes and minutes.
+"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+
+TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+SHARED = os.environ.get("CFINE_SHARED", os.path.join(TOP, "..", "shared"))
+PYTHON = os.environ.get("CFINE_PYTHON", os.path.expanduser("~/.cache/cfine-oracle/bin/python"))
+# Photos that the reference takes at once: its activations of X at 640x640 are large.
+TOGETHER = {"tiny": 10, "n": 10, "s": 10, "m": 5, "l": 5, "x": 2}
+
+
+def skip(text):
+    print(f"skipped: {text}")
+    sys.exit(77)
+
+
+def oracle(script):
+    return os.path.join(SHARED, "oracle", script)
+
+
+def run(command, **options):
+    started = time.monotonic()
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    return result, time.monotonic() - started
+
+
+def must(command):
+    result, seconds = run(command)
+    if result.returncode:
+        sys.exit(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
+    return seconds
+
+
+def checkpoint(size, options):
+    """The directory and the .pth of a size, made once for each seed."""
+    directory = os.path.join(options.work, f"{size}-{options.seed}")
+    pth = directory + ".pth"
+    if not os.path.exists(os.path.join(directory, "preprocessor_config.json")):
+        must([PYTHON, oracle("checkpoint.py"), size, directory, "--seed", str(options.seed)])
+    if not os.path.exists(pth):
+        must([PYTHON, os.path.join(TOP, "tests", "golden", "make_checkpoint_fixtures.py"), "official", directory, pth])
+    return directory, pth
+
+
+def compare(reference, ours):
+    """Matched, of how many, worst pixel difference, then median and worst errors of scores and boxes."""
+    result, _ = run([PYTHON, oracle("compare.py"), reference, ours])
+    number = r"([-+.\de]+)"
+    found = re.search(rf"matched {number} of {number}; score error median {number} worst {number}; "
+                      rf"box error median {number} worst {number}", result.stdout)
+    pixels = re.search(rf"worst pixel difference {number}", result.stdout)
+    if not found or not pixels:
+        sys.exit(f"compare.py {reference} {ours}\n{result.stdout}{result.stderr}")
+    share, total, *errors = (float(v) for v in found.groups())
+    return round(share * total), total, float(pixels.group(1)), errors
+
+
+def row(size, kind, model, references, options):
+    """Runs cfine on every portion of the photos and adds up what compare.py says of each."""
+    matched = total = pixels = seconds = 0
+    errors = []
+    for i, (photos, reference) in enumerate(references):
+        ours = os.path.join(options.work, f"{size}-{kind}-{i}.safetensors")
+        command = [options.cfine, "detect", "--model", model, "--no-orientation", "--raw", ours, "--json",
+                   "--precision", options.precision] + (["--cpu", options.cpu] if options.cpu else [])
+        seconds += must(command + photos)
+        part = compare(reference, ours)
+        matched, total, pixels = matched + part[0], total + part[1], max(pixels, part[2])
+        errors.append(part[3])
+        os.unlink(ours)
+    share = matched / total
+    good = share >= 0.98 and pixels == 0
+    print(f"{size:5} {kind:4} {share:8.2%} {pixels:8.1g} {sorted(e[0] for e in errors)[len(errors) // 2]:9.1e} "
+          f"{max(e[1] for e in errors):9.1e} {sorted(e[2] for e in errors)[len(errors) // 2]:9.1e} "
+          f"{max(e[3] for e in errors):9.1e} {seconds:8.1f}  {'ok' if good else 'FAILED'}", flush=True)
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("size", nargs="+", choices=list(TOGETHER))
+    parser.add_argument("--cfine", default=os.path.join(TOP, "build", "release", "cli", "cfine"))
+    parser.add_argument("--work", default=os.path.join(TOP, "build", "parity"), help="where checkpoints are kept")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--photos", type=int, default=10)
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--cpu", help="limit the instruction sets, as cfine's --cpu")
+    parser.add_argument("--no-pth", action="store_true")
+    options = parser.parse_args()
+
+    if not os.path.exists(oracle("reference.py")):
+        skip("the oracle is not there (CFINE_SHARED)")
+    if run([PYTHON, "-c", "import torch, transformers, safetensors"])[0].returncode:
+        skip("no Python with torch and transformers (CFINE_PYTHON)")
+    photos = sorted(glob.glob(os.path.join(SHARED, "data", "coco100", "images", "*.jpg")))[:options.photos]
+    if len(photos) < options.photos:
+        skip(f"{options.photos} photos are not there (CFINE_SHARED)")
+    os.makedirs(options.work, exist_ok=True)
+
+    print("                        pixel   score     score       box       box\n"
+          "size  from  matched     worst  median     worst    median     worst  seconds")
+    good = True
+    for size in options.size:
+        directory, pth = checkpoint(size, options)
+        references = []
+        for i in range(0, len(photos), TOGETHER[size]):
+            raw = os.path.join(options.work, f"{size}-{options.seed}-reference-{i}-{options.photos}.safetensors")
+            if not os.path.exists(raw):
+                must([PYTHON, oracle("reference.py"), directory] + photos[i:i + TOGETHER[size]] + ["--raw", raw])
+            references.append((photos[i:i + TOGETHER[size]], raw))
+        good &= row(size, "dir", directory, references, options)
+        if not options.no_pth and size != "tiny":
+            good &= row(size, "pth", pth, references, options)
+    sys.exit(0 if good else 1)
+
+
+main()
