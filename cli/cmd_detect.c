@@ -156,7 +156,7 @@ static void detect_all(detection *run) {
     double start = cli_seconds();
     while (detect_batch(run)) continue;
     cli_progress_end(&run->progress);
-    if (run->args->raw && run->raw.count && !cli_raw_write(&run->raw, run->args->raw)) run->failed++;
+    if (run->args->raw && !cli_raw_finish(&run->raw)) run->failed++;
     if (run->args->profile) cli_print_profile(run->session, &run->phases, cli_seconds() - start);
 }
 
@@ -189,9 +189,11 @@ static int detect(const detect_args *args, const cli_inputs *inputs) {
     run.loaded = cli_alloc((size_t)run.batch, sizeof *run.loaded);
     run.images = cli_alloc((size_t)run.batch, sizeof *run.images);
     run.found = cli_alloc((size_t)run.batch, sizeof *run.found);
-    if (args->raw) cli_raw_start(&run.raw, run.session);
 
-    detect_all(&run);
+    if (!args->raw || cli_raw_start(&run.raw, args->raw, run.session))
+        detect_all(&run);
+    else
+        run.failed++;
 
     cli_image_queue_stop(run.queue);
     for (int i = 0; i < run.batch; i++) cfine_detections_release(&run.found[i]);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "heap.h"
-#include "output_file.h"
 
 static size_t pixels_of(const cli_raw_file *raw) {
     return 3 * (size_t)raw->width * (size_t)raw->height;
@@ -18,10 +17,11 @@ static size_t boxes_of(const cli_raw_file *raw) {
     return (size_t)raw->queries * 4;
 }
 
-void cli_raw_start(cli_raw_file *raw, const cfine_session *session) {
+int cli_raw_start(cli_raw_file *raw, const char *path, const cfine_session *session) {
     cfine_plan_info info = CFINE_INIT(cfine_plan_info);
     cfine_plan_get_info(cfine_session_plan(session), &info, NULL);
     *raw = (cli_raw_file){.width = info.width, .height = info.height, .queries = info.queries, .labels = info.labels};
+    return cli_output_open(&raw->file, path);
 }
 
 void cli_raw_reserve(cli_raw_file *raw, size_t images, float **pixels, float **logits, float **boxes) {
@@ -36,7 +36,11 @@ void cli_raw_reserve(cli_raw_file *raw, size_t images, float **pixels, float **l
     *boxes = raw->boxes + raw->count * boxes_of(raw);
 }
 
-int cli_raw_write(const cli_raw_file *raw, const char *path) {
+int cli_raw_finish(cli_raw_file *raw) {
+    if (!raw->count) {
+        cli_output_abort(&raw->file);
+        return 1;
+    }
     size_t pixel_bytes = raw->count * pixels_of(raw) * sizeof(float);
     size_t logit_bytes = raw->count * logits_of(raw) * sizeof(float);
     size_t box_bytes = raw->count * boxes_of(raw) * sizeof(float);
@@ -49,17 +53,14 @@ int cli_raw_write(const cli_raw_file *raw, const char *path) {
     // The length of the header, padded with spaces so that the data begin aligned to 8.
     uint64_t length = (strlen(json) + 7) / 8 * 8;
     char *header = cli_format("%-*s", (int)length, json);
-    cli_output_file file;
-    int ok = cli_output_open(&file, path);
-    if (ok) {
-        ok = cli_output_write(&file, &length, sizeof length) && cli_output_write(&file, header, length) &&
-             cli_output_write(&file, raw->pixels, pixel_bytes) && cli_output_write(&file, raw->logits, logit_bytes) &&
-             cli_output_write(&file, raw->boxes, box_bytes);
-        if (ok)
-            ok = cli_output_close(&file);
-        else
-            cli_output_abort(&file);
-    }
+    cli_output_file *file = &raw->file;
+    int ok = cli_output_write(file, &length, sizeof length) && cli_output_write(file, header, length) &&
+             cli_output_write(file, raw->pixels, pixel_bytes) && cli_output_write(file, raw->logits, logit_bytes) &&
+             cli_output_write(file, raw->boxes, box_bytes);
+    if (ok)
+        ok = cli_output_close(file);
+    else
+        cli_output_abort(file);
     free(header);
     free(json);
     return ok;
