@@ -1,0 +1,2 @@
+# The help of detect, whole.
+cfine detect --help

@@ -1,0 +1,26 @@
+# Annotated copies: names, kinds, pixels that changed, and what is refused.
+detect() {
+    cfine detect --model tiny --threshold 0.5 --max-detections 2 "$@" > /dev/null
+    echo "exit $?" | tee /dev/stderr
+}
+cp "$DATA/images/rgb_420.jpg" a.jpg
+cp "$DATA/images/rgb8.png" b.PNG
+cp "$DATA/images/rgb.ppm" c.ppm
+cp "$DATA/images/rgb.ppm" noending
+detect --out drawn a.jpg b.PNG c.ppm noending - < a.jpg
+ls drawn
+cfine detect --model tiny --threshold 1 drawn # they can be read
+for file in a.jpg b.PNG; do
+    cmp -s $file drawn/$file && echo "$file: unchanged"
+done
+ls -a . drawn | grep tmp
+mkdir other
+cp a.jpg other/a.jpg
+detect --out . a.jpg
+detect --out drawn a.jpg other/a.jpg
+detect --out a.jpg a.jpg
+detect --out missing/drawn a.jpg
+mkdir full
+ln -s /dev/full full/a.jpg
+detect --out full a.jpg b.PNG
+ls full
