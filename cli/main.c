@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command `cfine`: finds the verb and runs it. A verb lives in cmd_<verb>.c; verbs.h lists them.
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cfine/cfine.h"
@@ -61,7 +63,15 @@ static int run(int argc, char **argv) {
     return verb->run(argc - 1, argv + 1);
 }
 
+// A stream that the caller closed gives errors; without this, the next file opened would take its place and get what
+// is printed.
+static void occupy_standard_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) exit(CLI_FAILED);
+}
+
 int main(int argc, char **argv) {
+    occupy_standard_streams();
     signal(SIGPIPE, SIG_IGN); // a closed pipe is a failed write, so that temporary files are removed on the way out
     return cli_finish_output(run(argc, argv));
 }

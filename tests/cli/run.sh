@@ -22,7 +22,7 @@ mkdir "$work/bin"
 ln -s "$program" "$work/bin/cfine"
 PATH=$work/bin:$PATH
 
-(cd "$work/run" && sh "$case_file.sh" > "$work/stdout.raw" 2> "$work/stderr.raw" < /dev/null)
+(cd "$work/run" && sh -c ". \"\$TOOLS/functions.sh\"; . \"\$1\"" case "$case_file.sh" > "$work/stdout.raw" 2> "$work/stderr.raw" < /dev/null)
 status=$?
 if [ $status = 77 ]; then
     cat "$work/stderr.raw"

@@ -8,7 +8,7 @@ printf 'P6 40000 40000 255\n' > huge.ppm
 for batch in 1 2 8; do
     cfine detect --model tiny --threshold 1 --batch $batch good.jpg empty.jpg truncated.jpg good.jpg text.png \
         truncated.png huge.ppm good.jpg
-    echo "exit $?" | tee /dev/stderr
+    say "exit $?"
 done
 cfine detect --model tiny --threshold 1 empty.jpg
 echo "exit $?"

@@ -9,7 +9,7 @@ echo text > photos/notes.txt
 ln -s nowhere dangling.jpg
 : > film.mp4
 detect() {
-    echo "== $*" | tee /dev/stderr
+    say "== $*"
     cfine detect --model tiny --threshold 1 "$@"
     echo "exit $?"
 }

@@ -10,6 +10,6 @@ while ! ls | grep -q tmp && [ $tries -gt 0 ]; do
 done
 ls | sed 's/tmp-.*/tmp-/'
 kill -TERM $pid
-wait $pid
+{ wait $pid; } 2> /dev/null
 echo "exit $?"
 ls

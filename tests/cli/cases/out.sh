@@ -1,7 +1,7 @@
 # Annotated copies: names, kinds, pixels that changed, and what is refused.
 detect() {
     cfine detect --model tiny --threshold 0.5 --max-detections 2 "$@" > /dev/null
-    echo "exit $?" | tee /dev/stderr
+    say "exit $?"
 }
 cp "$DATA/images/rgb_420.jpg" a.jpg
 cp "$DATA/images/rgb8.png" b.PNG

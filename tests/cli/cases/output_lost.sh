@@ -4,6 +4,6 @@ cfine detect --model tiny --threshold 1 "$image" "$image" > /dev/full
 echo "exit $?"
 cfine --help > /dev/full
 echo "exit $?"
-{ cfine detect --model tiny --json "$image" "$image" "$image" "$image"; echo "exit $?" >&2; } | true
+{ sleep 0.5; cfine detect --model tiny --json "$image" "$image" "$image" "$image"; echo "exit $?" >&2; } | true
 cfine detect --model tiny --threshold 1 "$image" >&-
 echo "exit $?"

@@ -1,5 +1,5 @@
 # A published model arrives whole, is found by its name, and is not fetched twice.
-. "$TOOLS/start_hub.sh"
+start_hub
 HF_TOKEN=secret cfine pull dfine-nano-coco
 echo "exit $?"
 (cd cache && find . -type f | sort)

@@ -1,8 +1,8 @@
 # What cannot be fetched: nothing appears under the model's name, and the error says what to do.
-. "$TOOLS/start_hub.sh"
+start_hub
 pull() {
     cfine pull --retries 1 "$@"
-    echo "exit $?" | tee /dev/stderr
+    say "exit $?"
 }
 pull --revision down dfine-nano-coco
 pull --revision badsum dfine-nano-coco

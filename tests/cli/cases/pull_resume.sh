@@ -1,5 +1,5 @@
 # A download that was killed goes on where it ended; without a preprocessor_config.json it is a model too.
-. "$TOOLS/start_hub.sh"
+start_hub
 mkdir -p cache/.partial/plain@main
 head -c 5000 "$DATA/tiny/model.safetensors" > cache/.partial/plain@main/model.safetensors.part
 cfine pull someone/plain
