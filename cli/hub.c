@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "env.h"
 #include "heap.h"
 
 static const char default_endpoint[] = "https://huggingface.co";
@@ -28,14 +29,8 @@ const cli_hub_model cli_hub_models[] = {
     {NULL, NULL, NULL},
 };
 
-// The environment variables of the hub's other clients; an empty one counts as unset.
-static const char *environment(const char *name) {
-    const char *value = getenv(name);
-    return value && *value ? value : NULL;
-}
-
 static const char *endpoint(void) {
-    const char *value = environment("HF_ENDPOINT");
+    const char *value = cli_env_hf_endpoint();
     return value ? value : default_endpoint;
 }
 
@@ -76,5 +71,5 @@ const char *cli_hub_token(void) {
     const char *base = endpoint();
     int safe = strncmp(base, "https://", 8) == 0 || strncmp(base, "http://127.0.0.1", 16) == 0 ||
                strncmp(base, "http://localhost", 16) == 0;
-    return safe ? environment("HF_TOKEN") : NULL;
+    return safe ? cli_env_hf_token() : NULL;
 }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Bad images among good ones are reported and left out, in any batch; the exit status says so.
 cp "$DATA/images/rgb_420.jpg" good.jpg
 : > empty.jpg

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Models that cannot be opened, and settings that a model cannot have.
 try() {
     cfine detect --threshold 1 "$DATA/images/rgb.ppm" "$@"

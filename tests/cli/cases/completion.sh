@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The completion script is sound bash and offers verbs, options, choices and files.
 command -v bash > /dev/null || exit 77
 cfine completion > cfine.bash

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # One JSON object a line; numbers cut to two decimals, as the last digits are rounding.
 cp "$DATA/images/rgb_420.jpg" 'a "quoted"	name.jpg'
 cp "$DATA/images/rgb_420.jpg" "$(printf 'not\377utf8.jpg')"

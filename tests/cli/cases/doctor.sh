@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The state of the machine; what differs between machines is left out.
 cfine doctor --model tiny --cpu scalar > out
 echo "exit $?"

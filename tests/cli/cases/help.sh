@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The list of verbs; the same in two ways.
 cfine --help > one
 cfine help > two

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Each verb has an example, and its help is reached in three ways.
 for verb in $(cfine --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
     cfine "$verb" --help > one || echo "$verb --help: $?"

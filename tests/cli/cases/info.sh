@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What a model is. Of what the library may do better one day (steps, memory), only that it is there.
 number='s/[0-9][0-9.]*/N/g'
 cfine info tiny --labels --cpu scalar | sed -e 's|^\(source *\).*data/|\1|' -e "/^plan/$number" -e "/^arith/$number" \

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Folders, patterns, standard input; names that give no image.
 mkdir photos photos/below empty
 cp "$DATA/images/rgb_420.jpg" photos/b.jpg

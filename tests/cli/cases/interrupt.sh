@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # An interrupt ends the program by that signal and leaves no temporary file.
 mkfifo images
 cfine detect --model tiny --threshold 1 --raw out.safetensors - < images > /dev/null &

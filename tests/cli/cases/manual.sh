@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The manual page names every verb and every option, and roff has nothing to say against it.
 cfine manual > cfine.1
 for verb in $(cfine --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Ways to write options: =, the next word, short, joined, prefixes, after the operands, and -- before them.
 image=$DATA/images/rgb_420.jpg
 cp "$image" ./--json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Annotated copies: names, kinds, pixels that changed, and what is refused.
 detect() {
     cfine detect --model tiny --threshold 0.5 --max-detections 2 "$@" > /dev/null

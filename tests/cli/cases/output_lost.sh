@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Standard output that takes nothing: a full disk is an error, a closed pipe is not worth a word.
 image=$DATA/images/rgb_420.jpg
 cfine detect --model tiny --threshold 1 "$image" "$image" > /dev/full

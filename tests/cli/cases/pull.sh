@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A published model arrives whole, is found by its name, and is not fetched twice.
 start_hub
 HF_TOKEN=secret cfine pull dfine-nano-coco

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What cannot be fetched: nothing appears under the model's name, and the error says what to do.
 start_hub
 pull() {

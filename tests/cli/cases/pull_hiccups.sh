@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Hiccups: cut connections, servers that are busy or cannot resume, a wrong byte.
 start_hub
 for revision in cut cut3 norange sumonce busy; do

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A download that was killed goes on where it ended; without a preprocessor_config.json it is a model too.
 start_hub
 mkdir -p cache/.partial/plain@main

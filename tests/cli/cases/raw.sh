@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Pixels, logits and boxes as safetensors.
 command -v python3 > /dev/null || exit 77
 images="$DATA/images/rgb_420.jpg $DATA/images/rgb8.png $DATA/images/rgb.ppm"

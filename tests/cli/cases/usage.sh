@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Wrong usage: exit status 2 and a hint.
 try() {
     cfine "$@"

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "env.h"
+
+#include <stdlib.h>
+
+static const char *get(const char *name) {
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+const char *cli_env_hf_endpoint(void) {
+    return get("HF_ENDPOINT");
+}
+const char *cli_env_hf_token(void) {
+    return get("HF_TOKEN");
+}
