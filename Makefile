@@ -34,6 +34,9 @@ demo: build
 	@[ -d $(SCENES) ] || { echo "make demo: the bundled model is not in this checkout ($(SCENES) is missing)" >&2; exit 1; }
 	@mkdir -p out/demo
 	$(CFINE) detect --out out/demo $(SCENES)
+	@echo
+	$(CFINE) bench --images $(SCENES) --runs 20
+	@echo
 	@echo "The pictures with their boxes are in out/demo."
 
 test:

@@ -10,8 +10,12 @@ packages_of() {
     awk -v group="$1" '!/^#/ && $2 == group { print $1 }' "$list"
 }
 
+# Names of what is installed, and of what that provides (Ubuntu's libcurl4 is libcurl4t64).
+present=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}, ${Provides}\n' 2>/dev/null |
+    sed -n 's/^ii //p' | tr ',' '\n' | sed 's/^ *//; s/ .*//' || true)
+
 installed() {
-    [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | cut -c 1-2)" = ii ]
+    grep -qxF -- "$1" <<<"$present"
 }
 
 missing=() optional=()
@@ -19,7 +23,7 @@ for group in "$@"; do
     names=$(packages_of "${group%\?}")
     [ -n "$names" ] || { echo "install_packages: no group '${group%\?}' in $list" >&2; exit 2; }
     for name in $names; do
-        if command -v dpkg-query >/dev/null && installed "$name"; then continue; fi
+        if installed "$name"; then continue; fi
         if [ "${group%\?}" = "$group" ]; then missing+=("$name"); else optional+=("$name"); fi
     done
 done
@@ -45,7 +49,7 @@ known() { # apt's lists have the package
 }
 
 install() {
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" </dev/null
 }
 
 updated=0
