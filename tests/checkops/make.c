@@ -44,6 +44,11 @@ void make_constant(check_case *one, int rank, int rows, int cols) {
 void make_emit(check_run *run, check_case one) {
     check_emit(run, &one);
     if (check_is_bench(run)) return;
+    check_case into = one; // only the output is a slice, as that of a producer in front of a concat
+    into.out_gap = one.problem.out[0].c;
+    into.seed += 2;
+    strncat(into.name, " into", sizeof into.name - strlen(into.name) - 1);
+    check_emit(run, &into);
     for (int i = 0; i < one.problem.inputs; i++) {
         one.in_gap[i] = 5 + 3 * i;
         one.problem.in[i].halo = i % 2;

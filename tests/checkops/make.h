@@ -24,7 +24,7 @@ check_case make_case_of(cf_op op, int images, const char *format, ...) __attribu
 void make_input(check_case *one, cf_tensor tensor);
 void make_constant(check_case *one, int rank, int rows, int cols); // [cols] or [rows, cols]
 
-// Emits the case dense, and in slices of wider buffers with halos; seeds differ.
+// Emits the case dense, with its output in a slice of a wider buffer, and all in slices with halos; seeds differ.
 void make_emit(check_run *run, check_case one);
 
 // Emits it so for each kind of values; in a quick run random ones and one other kind.

@@ -54,8 +54,7 @@ static pool_window window_at(const cf_call *call, place at) {
         for (const char *tap = (window).first + ky * (row_step), *stop = tap + (window).cols * (pixel_step);           \
              tap != stop; tap += (pixel_step))
 
-static inline __attribute__((always_inline)) void max_pool_loop(const cf_call *call, real_format from, real_format to,
-                                                                long begin, long end) {
+static void max_pool_loop(const cf_call *call, real_format from, real_format to, long begin, long end) {
     const cf_tensor *in = &call->in[0], *out = &call->out[0];
     long row = in->row * from.size, step = in->pixel * from.size;
     place at = place_of(out, begin);
@@ -70,17 +69,87 @@ static inline __attribute__((always_inline)) void max_pool_loop(const cf_call *c
     }
 }
 
+// The 2x2 window at stride 1 over stored numbers as they are: below[i], the row under row[i]; step, one pixel. Sixteen
+// bits of a float order like whole numbers once the lower bits of negative ones are turned over; doing it twice gives
+// the float back.
+static inline int16_t ordered(int16_t stored) {
+    return (int16_t)(stored ^ (stored >> 15 & 0x7fff));
+}
+
+#define MAX_2X2(name, type, key)                                                                                       \
+    static void name(type *restrict to, const type *row, const type *below, long step, long count) {                   \
+        for (long i = 0; i < count; i++) {                                                                             \
+            type a = key(row[i]), b = key(row[i + step]), c = key(below[i]), d = key(below[i + step]);                 \
+            a = a > b ? a : b;                                                                                         \
+            c = c > d ? c : d;                                                                                         \
+            to[i] = key(a > c ? a : c);                                                                                \
+        }                                                                                                              \
+    }
+MAX_2X2(max_2x2_f32, float, )
+MAX_2X2(max_2x2_half, int16_t, ordered)
+MAX_2X2(max_2x2_s8, int8_t, )
+MAX_2X2(max_2x2_u8, uint8_t, )
+
+static void max_2x2(cf_dtype dtype, void *to, const char *row, const char *below, long step, long count) {
+    switch (dtype) {
+    case CF_F32: max_2x2_f32(to, (const float *)row, (const float *)below, step, count); break;
+    case CF_S8: max_2x2_s8(to, (const int8_t *)row, (const int8_t *)below, step, count); break;
+    case CF_U8: max_2x2_u8(to, (const uint8_t *)row, (const uint8_t *)below, step, count); break;
+    default: max_2x2_half(to, (const int16_t *)row, (const int16_t *)below, step, count);
+    }
+}
+
+enum { MAX_2X2_BYTES = 8192 }; // of a stretch on its way to an output that is not dense
+
+// `pixels` outputs from `at` on, all with whole windows, of the 2x2 window at stride 1.
+static void max_2x2_stretch(const cf_call *call, place at, int pixels) {
+    const cf_tensor *in = &call->in[0], *out = &call->out[0];
+    const cf_pool_attr *attr = &call->problem->attr.pool;
+    int size = cf_dtype_size(in->dtype), dense = out->pixel == out->c;
+    int most = dense ? pixels : MAX_2X2_BYTES / (out->c * size);
+    char part[MAX_2X2_BYTES];
+    for (int done = 0; done < pixels; done += most, at.x += most) {
+        int now = pixels - done < most ? pixels - done : most;
+        const char *row = cf_tensor_at(in, at.n, at.y - attr->pad_top, at.x - attr->pad_left);
+        char *to = pixel_at(out, at);
+        max_2x2(in->dtype, dense ? to : part, row, row + in->row * size, in->c, (long)now * out->c);
+        for (int x = 0; x < now && !dense; x++)
+            memcpy(to + x * out->pixel * size, part + (long)x * out->c * size, (size_t)(out->c * size));
+    }
+}
+
+// Rows of the stem's pooling: windows at the border one by one, the rest as a stretch.
+static void max_2x2_run(const cf_call *call, real_format format, long begin, long end) {
+    const cf_tensor *in = &call->in[0], *out = &call->out[0];
+    const cf_pool_attr *attr = &call->problem->attr.pool;
+    for (long row = begin; row < end; row++) {
+        int n = (int)(row / out->h), y = (int)(row % out->h), top = y - attr->pad_top;
+        int first = attr->pad_left, last = in->w - 1 + attr->pad_left; // outputs whose windows are whole
+        long start = row * out->w;
+        if (last > out->w) last = out->w;
+        if (top < 0 || top + 2 > in->h || last <= first) {
+            max_pool_loop(call, format, format, start, start + out->w);
+            continue;
+        }
+        max_pool_loop(call, format, format, start, start + first);
+        max_2x2_stretch(call, (place){n, y, first}, last - first);
+        max_pool_loop(call, format, format, start + last, start + out->w);
+    }
+}
+
 static void max_pool_run(const cf_call *call, const cf_team *team) {
-    const real_format f32 = REAL_F32, bf16 = REAL_BF16;
-    real_format from = real_format_of(&call->in[0]), to = real_format_of(&call->out[0]);
+    const cf_tensor *in = &call->in[0], *out = &call->out[0];
+    const cf_pool_attr *attr = &call->problem->attr.pool;
+    real_format from = real_format_of(in), to = real_format_of(out);
     long begin, end;
+    if (attr->kernel == 2 && attr->stride == 1 && in->pixel == in->c && stored_alike(in, out) &&
+        out->c * from.size <= MAX_2X2_BYTES) {
+        cf_team_range(team, (long)call->images * out->h, &begin, &end);
+        max_2x2_run(call, from, begin, end);
+        return;
+    }
     pixel_share(call, team, &begin, &end);
-    if (from.dtype == CF_F32 && to.dtype == CF_F32)
-        max_pool_loop(call, f32, f32, begin, end);
-    else if (from.dtype == CF_BF16 && to.dtype == CF_BF16)
-        max_pool_loop(call, bf16, bf16, begin, end);
-    else
-        max_pool_loop(call, from, to, begin, end);
+    max_pool_loop(call, from, to, begin, end);
 }
 
 static void avg_pool_run(const cf_call *call, const cf_team *team) {
