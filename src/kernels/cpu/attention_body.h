@@ -3,12 +3,13 @@
 //
 // Work is shared by (image, head, block of queries). A thread packs the keys of its (image, head) transposed, [size,S],
 // and the values as rows, [S,size], both FP32, then takes QUERIES queries at a time: products against all keys, softmax
-// with the greatest product subtracted, sum of the values. Everything a head needs stays in the second-level cache.
+// with the greatest product subtracted, sum of the values. Queries carry log2 e, so that softmax takes powers of two.
+// Everything a head needs stays in the second-level cache.
 #include "kernels/cpu/rows.h"
 
 enum {
-    ATTENTION_QUERIES = 6,                     // queries at once
-    ATTENTION_KEYS = V_LANES == 16 ? 4 : 2,    // vectors of keys at once: registers hold QUERIES x KEYS sums
+    ATTENTION_QUERIES = 12,                    // queries at once
+    ATTENTION_KEYS = V_LANES == 16 ? 2 : 1,    // vectors of keys at once: registers hold QUERIES x KEYS sums
     ATTENTION_STEP = ATTENTION_KEYS * V_LANES, // S is padded to a multiple of this
     ATTENTION_SIZE = 8 * V_LANES               // greatest head size
 };
@@ -79,21 +80,49 @@ static void attention_products(const attention_room *room) {
     }
 }
 
-// products of one query become exp(product - greatest); returns 1 / their sum.
+// 2^x for x from -150 (all below count as that) to 0; relative error 2e-7.
+static inline v_f32 attention_power(v_f32 x) {
+    x = v_max(v_set(-150), x); // NaN comes second: it stays
+    v_f32 n = v_round(x), r = x - n;
+    v_f32 p = v_fma(r, v_set(0.00132647238f), v_set(0.00967151299f));
+    p = v_fma(p, r, v_set(0.0555073358f));
+    p = v_fma(p, r, v_set(0.240222424f));
+    p = v_fma(p, r, v_set(0.693147004f));
+    p = v_fma(p, r, v_set(1));
+    return v_scale_by_power(p, n);
+}
+
+static v_f32 attention_greatest(const float *products, int count) {
+    v_f32 most[2] = {v_set(-INFINITY), v_set(-INFINITY)};
+    int s = 0;
+    for (; s + 2 * V_LANES <= count; s += 2 * V_LANES)
+        for (int k = 0; k < 2; k++) most[k] = v_max(v_load(products + s + k * V_LANES), most[k]);
+    for (int left = count - s; left > 0; left -= V_LANES, s += V_LANES)
+        most[0] = v_max(left < V_LANES ? v_choose(v_first(left), v_load(products + s), most[0]) : v_load(products + s),
+                        most[0]);
+    return v_set(v_most(v_max(most[0], most[1])));
+}
+
+// products of one query become 2^(product - greatest); returns 1 / their sum.
 static float attention_softmax(float *products, int count) {
-    v_f32 most = v_set(-INFINITY), total = v_zero();
-    for (EACH_VECTOR(s, left, count)) most = v_max(v_choose(v_first(left), v_load(products + s), most), most);
-    most = v_set(v_most(most));
-    for (EACH_VECTOR(s, left, count)) {
-        v_f32 weight = v_choose(v_first(left), v_exp(v_load(products + s) - most), v_zero());
-        total = total + weight;
+    v_f32 most = attention_greatest(products, count), total[2] = {v_zero(), v_zero()};
+    int s = 0;
+    for (; s + 2 * V_LANES <= count; s += 2 * V_LANES)
+        for (int k = 0; k < 2; k++) {
+            v_f32 weight = attention_power(v_load(products + s + k * V_LANES) - most);
+            total[k] = total[k] + weight;
+            v_store(products + s + k * V_LANES, weight);
+        }
+    for (int left = count - s; left > 0; left -= V_LANES, s += V_LANES) {
+        v_f32 weight = attention_power(v_load(products + s) - most);
         v_store(products + s, weight);
+        total[0] = total[0] + (left < V_LANES ? v_choose(v_first(left), weight, v_zero()) : weight);
     }
-    return 1 / v_sum(total);
+    return 1 / v_sum(total[0] + total[1]);
 }
 
 // sums[i] of one vector of channels: the weighted values of all keys, for all queries of the block.
-static inline void attention_weigh(const attention_room *room, int channel, v_f32 *sums) {
+static void attention_weigh(const attention_room *room, int channel, v_f32 *sums) {
     v_f32 sum[ATTENTION_QUERIES];
     for (int i = 0; i < ATTENTION_QUERIES; i++) sum[i] = v_zero();
     const float *values = room->values + channel, *weights = room->products;
@@ -109,7 +138,7 @@ static inline void attention_weigh(const attention_room *room, int channel, v_f3
 static void attention_block(const cf_call *call, const attention_room *room, int n, int first, int t, int present) {
     const cf_tensor *q = &call->in[0], *out = &call->out[0];
     real_format fq = real_format_of(q), fo = real_format_of(out);
-    float row[ATTENTION_SIZE], factor[ATTENTION_QUERIES], scale = 1 / sqrtf((float)room->size);
+    float row[ATTENTION_SIZE], factor[ATTENTION_QUERIES], scale = 1.44269504f / sqrtf((float)room->size);
     for (int i = 0; i < ATTENTION_QUERIES; i++) { // missing queries repeat the last
         int at = t + (i < present ? i : present - 1);
         row_to_f32(row, (const char *)row_at(q, n, at) + (long)first * fq.size, fq, room->size);

@@ -145,19 +145,21 @@ static inline __attribute__((always_inline)) void deform_sum(const deform_query 
     for (int v = 0; v < vectors; v++) result[v] = (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]);
 }
 
-// The same with what the compiler should know: format, number of neighbours, whole vectors.
+// The same with what the compiler should know: format, number of neighbours and vectors.
 static inline __attribute__((always_inline)) void deform_sum_of(const deform_query *query, int taps, int first,
                                                                 int points, const char *memory, int64_t step,
                                                                 real_format format, int vectors, int left,
                                                                 v_f32 *result) {
-    if (left != V_LANES || taps != DEFORM_TAPS)
-        deform_sum(query, taps, first, points, memory, step, format, vectors, left, result);
-    else if (vectors == 1)
+    if (taps != DEFORM_TAPS)
+        deform_sum(query, 1, first, points, memory, step, format, vectors, left, result);
+    else if (vectors == 1 && left == V_LANES)
         deform_sum(query, DEFORM_TAPS, first, points, memory, step, format, 1, V_LANES, result);
-    else if (vectors == 2)
+    else if (vectors == 1)
+        deform_sum(query, DEFORM_TAPS, first, points, memory, step, format, 1, left, result);
+    else if (vectors == 2 && left == V_LANES)
         deform_sum(query, DEFORM_TAPS, first, points, memory, step, format, 2, V_LANES, result);
     else
-        deform_sum(query, DEFORM_TAPS, first, points, memory, step, format, vectors, V_LANES, result);
+        deform_sum(query, DEFORM_TAPS, first, points, memory, step, format, vectors, left, result);
 }
 
 static void deform_row(const cf_call *call, const deform_table *table, const deform_query *query, place at) {

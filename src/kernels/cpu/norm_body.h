@@ -5,27 +5,45 @@
 
 // Writes the normalised row. For a layer norm the mean is corrected by the mean of what its subtraction leaves, so a
 // mean far above the spread costs no accuracy.
-static inline void normalise_row(const cf_norm_attr *attr, const float *row, const float *weight, const float *bias,
-                                 int channels, void *to, real_format format) {
+CF_INLINE void normalise(const cf_norm_attr *attr, const float *row, const float *weight, const float *bias,
+                         int channels, void *to, real_format format) {
     v_f32 sum = v_zero(), square = v_zero(), rest = v_zero();
     float share = 1 / (float)channels;
     if (!attr->rms)
         for (EACH_VECTOR(i, left, channels)) sum = sum + v_load_n(row + i, left);
     v_f32 mean = v_set(attr->rms ? 0 : v_sum(sum) * share);
     for (EACH_VECTOR(i, left, channels)) {
-        v_f32 centred = v_choose(v_first(left), v_load(row + i) - mean, v_zero());
+        v_f32 centred = v_load(row + i) - mean;
+        if (left < V_LANES) centred = v_choose(v_first(left), centred, v_zero());
         rest = rest + centred;
         square = v_fma(centred, centred, square);
     }
     float correction = attr->rms ? 0 : v_sum(rest) * share;
     float variance = v_sum(square) * share - correction * correction;
-    v_f32 factor = v_set(1) / v_sqrt(v_set((variance > 0 ? variance : 0) + attr->epsilon));
+    v_f32 factor = v_set(1 / sqrtf((variance > 0 ? variance : 0) + attr->epsilon));
     for (EACH_VECTOR(i, left, channels)) {
         v_f32 scale = v_load_n(weight + i, left) * factor;
         v_f32 shift = bias ? v_load_n(bias + i, left) : v_zero();
         v_f32 centred = v_load(row + i) - mean - v_set(correction);
         real_write((char *)to + (long)i * format.size, format, v_fma(centred, scale, shift), left);
     }
+}
+
+// The usual widths and formats apart, so that the loops above unroll and the row stays in registers.
+static void normalise_row(const cf_norm_attr *attr, const float *row, const float *weight, const float *bias,
+                          int channels, void *to, real_format format) {
+    if (format.dtype == CF_F32 && channels == 128)
+        normalise(attr, row, weight, bias, 128, to, REAL_F32);
+    else if (format.dtype == CF_F32 && channels == 256)
+        normalise(attr, row, weight, bias, 256, to, REAL_F32);
+    else if (format.dtype == CF_BF16 && channels == 128)
+        normalise(attr, row, weight, bias, 128, to, REAL_BF16);
+    else if (format.dtype == CF_BF16 && channels == 256)
+        normalise(attr, row, weight, bias, 256, to, REAL_BF16);
+    else if (channels % V_LANES == 0)
+        normalise(attr, row, weight, bias, channels / V_LANES * V_LANES, to, format);
+    else
+        normalise(attr, row, weight, bias, channels, to, format);
 }
 
 // What the norm kernels need to know about their tensors.

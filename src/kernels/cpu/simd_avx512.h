@@ -136,22 +136,36 @@ CF_INLINE __mmask16 v_mask(int lanes) {
     return (__mmask16)((1u << lanes) - 1);
 }
 
+// Loads and stores of the first `lanes` values; whole vectors go without a mask, because masked stores are slow on
+// some processors.
+CF_INLINE __m512 v_get_32(const void *from, int lanes) {
+    return lanes >= V_LANES ? _mm512_loadu_ps(from) : _mm512_maskz_loadu_ps(v_mask(lanes), from);
+}
+CF_INLINE __m256i v_get_16(const void *from, int lanes) {
+    return lanes >= V_LANES ? _mm256_loadu_si256(from) : _mm256_maskz_loadu_epi16(v_mask(lanes), from);
+}
+CF_INLINE __m128i v_get_8(const void *from, int lanes) {
+    return lanes >= V_LANES ? _mm_loadu_si128(from) : _mm_maskz_loadu_epi8(v_mask(lanes), from);
+}
+CF_INLINE void v_put_16(void *to, int lanes, __m256i value) {
+    if (lanes >= V_LANES)
+        _mm256_storeu_si256(to, value);
+    else
+        _mm256_mask_storeu_epi16(to, v_mask(lanes), value);
+}
+
 // The first `lanes` values of a type as FP32, the rest zero; nothing behind them is read.
 CF_INLINE v_f32 v_read(const void *from, cf_dtype dtype, int lanes, v_f32 scale, v_i32 zero) {
-    __mmask16 mask = v_mask(lanes);
     switch (dtype) {
-    case CF_BF16: {
-        __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from));
-        return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
-    }
+    case CF_BF16: return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v_get_16(from, lanes)), 16));
     case CF_U8:
     case CF_S8: {
-        __m128i bytes = _mm_maskz_loadu_epi8(mask, from);
+        __m128i bytes = v_get_8(from, lanes);
         __m512i wide = dtype == CF_U8 ? _mm512_cvtepu8_epi32(bytes) : _mm512_cvtepi8_epi32(bytes);
         return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(wide, zero)), scale);
     }
-    case CF_F16: return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, from));
-    default: return _mm512_maskz_loadu_ps(mask, from);
+    case CF_F16: return _mm512_cvtph_ps(v_get_16(from, lanes));
+    default: return v_get_32(from, lanes);
     }
 }
 
@@ -167,9 +181,8 @@ CF_INLINE __m256i v_to_bf16(__m512 value) {
 
 // Stores the first `lanes` values; bytes as round(value * inverse) + zero, saturated.
 CF_INLINE void v_write(void *to, cf_dtype dtype, int lanes, v_f32 value, v_f32 inverse, v_i32 zero) {
-    __mmask16 mask = v_mask(lanes);
     switch (dtype) {
-    case CF_BF16: _mm256_mask_storeu_epi16(to, mask, v_to_bf16(value)); break;
+    case CF_BF16: v_put_16(to, lanes, v_to_bf16(value)); break;
     case CF_U8:
     case CF_S8: {
         // Limits before the conversion: beyond int32 it would give the smallest integer.
@@ -178,11 +191,18 @@ CF_INLINE void v_write(void *to, cf_dtype dtype, int lanes, v_f32 value, v_f32 i
         __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(steps), zero);
         __m128i bytes = dtype == CF_S8 ? _mm512_cvtsepi32_epi8(whole)
                                        : _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512()));
-        _mm_mask_storeu_epi8(to, mask, bytes);
+        if (lanes >= V_LANES)
+            _mm_storeu_si128(to, bytes);
+        else
+            _mm_mask_storeu_epi8(to, v_mask(lanes), bytes);
         break;
     }
-    case CF_F16: _mm256_mask_storeu_epi16(to, mask, _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT)); break;
-    default: _mm512_mask_storeu_ps(to, mask, value); break;
+    case CF_F16: v_put_16(to, lanes, _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT)); break;
+    default:
+        if (lanes >= V_LANES)
+            _mm512_storeu_ps(to, value);
+        else
+            _mm512_mask_storeu_ps(to, v_mask(lanes), value);
     }
 }
 
