@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "env.h"
+#include "environment.h"
 #include "heap.h"
 
 static const char default_endpoint[] = "https://huggingface.co";

@@ -18,7 +18,7 @@ RANK = {"base": 0, "image": 1, "graph": 1, "preprocess": 2, "kernels": 2, "model
         "plan": 3, "exec": 4, "api": 5}
 # Programs stand on the public header: beside their own headers they see only these folders' headers.
 PROGRAMS = {"cli": ["draw"], "draw": [], "serve": ["draw"], "triton": [], "examples": [], "bench": []}
-ENVIRONMENT = {"src/base/env.c", "cli/env.c"}
+ENVIRONMENT = {"src/base/env.c", "cli/environment.c"}
 LONGEST = 800
 
 CODE = (".c", ".h", ".cu", ".cuh", ".py", ".sh")

@@ -24,9 +24,3 @@ const char *cf_env_home(void) {
 const char *cf_env_xdg_cache(void) {
     return get("XDG_CACHE_HOME");
 }
-const char *cf_env_hf_endpoint(void) {
-    return get("HF_ENDPOINT");
-}
-const char *cf_env_hf_token(void) {
-    return get("HF_TOKEN");
-}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every environment variable that the command reads beside those of the library. An empty one counts as unset: NULL.
-#ifndef CLI_ENV_H
-#define CLI_ENV_H
+#ifndef CLI_ENVIRONMENT_H
+#define CLI_ENVIRONMENT_H
 
 const char *cli_env_hf_endpoint(void); // HF_ENDPOINT: base URL of the hub
 const char *cli_env_hf_token(void);    // HF_TOKEN

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "env.h"
+#include "environment.h"
 
 #include <stdlib.h>
 
