@@ -7,11 +7,17 @@
 
 // One line an operator, one entry a kernel: X(kernel).
 #define CF_CONV_KERNELS(X)                                                                                             \
+    X(cf_conv_int8_amx)                                                                                                \
+    X(cf_conv_bf16_amx)                                                                                                \
+    X(cf_conv_f32_amx)                                                                                                 \
     X(cf_conv_int8_avx512)                                                                                             \
     X(cf_conv_bf16_avx512)                                                                                             \
+    X(cf_winograd_avx512)                                                                                              \
     X(cf_conv_f32_avx512)                                                                                              \
     X(cf_depthwise_avx512)                                                                                             \
     X(cf_depthwise_avx2)                                                                                               \
+    X(cf_winograd_avx2)                                                                                                \
+    X(cf_conv_avx2)                                                                                                    \
     X(cf_conv_ref)
 #define CF_BATCH_NORM_KERNELS(X) X(cf_batch_norm_ref)
 #define CF_ACTIVATION_KERNELS(X) X(cf_activation_avx512) X(cf_activation_avx2) X(cf_activation_ref)

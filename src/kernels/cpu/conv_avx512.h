@@ -87,16 +87,12 @@ CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels,
     static void dot##_##pixels##_##panels(const cf_conv_tile *tile) {                                                  \
         cf_micro_avx512(dot, tile, pixels, panels);                                                                    \
     }
+// clang-format off
 #define CF_FOR_RUNS_14(X, dot, panels)                                                                                 \
-    X(dot, 1, panels)                                                                                                  \
-    X(dot, 2, panels)                                                                                                  \
-    X(dot, 3, panels)                                                                                                  \
-    X(dot, 4, panels)                                                                                                  \
-    X(dot, 5, panels)                                                                                                  \
-    X(dot, 6, panels)                                                                                                  \
-    X(dot, 7, panels)                                                                                                  \
-    X(dot, 8, panels)                                                                                                  \
-    X(dot, 9, panels) X(dot, 10, panels) X(dot, 11, panels) X(dot, 12, panels) X(dot, 13, panels) X(dot, 14, panels)
+    X(dot, 1, panels) X(dot, 2, panels) X(dot, 3, panels) X(dot, 4, panels) X(dot, 5, panels) X(dot, 6, panels)        \
+    X(dot, 7, panels) X(dot, 8, panels) X(dot, 9, panels) X(dot, 10, panels) X(dot, 11, panels) X(dot, 12, panels)     \
+    X(dot, 13, panels) X(dot, 14, panels)
+// clang-format on
 #define CF_FOR_RUNS_20(X, dot, panels)                                                                                 \
     CF_FOR_RUNS_14(X, dot, panels)                                                                                     \
     X(dot, 15, panels) X(dot, 16, panels) X(dot, 17, panels) X(dot, 18, panels) X(dot, 19, panels) X(dot, 20, panels)

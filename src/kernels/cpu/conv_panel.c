@@ -22,7 +22,7 @@ static int stored(cf_dtype dtype) {
 }
 
 const char *cf_conv_refuse(const cf_problem *problem, cf_dtype dtype) {
-    if (problem->in[0].dtype != dtype) return "another input type";
+    if (problem->in[0].dtype != dtype || !stored(dtype)) return "another input type";
     if (!stored(problem->out[0].dtype)) return "output type";
     if (problem->inputs > 1 && !stored(problem->in[1].dtype)) return "residual type";
     if (problem->attr.conv.groups != 1) return "groups";
@@ -103,6 +103,10 @@ static void put(unsigned char *to, cf_dtype dtype, float value, float scale) {
 }
 
 void cf_conv_pack(const cf_problem *problem, void *packed) {
+    cf_conv_pack_for(problem, packed, 128);
+}
+
+void cf_conv_pack_for(const cf_problem *problem, void *packed, int shift) {
     cf_conv_geometry g;
     cf_conv_geometry_make(problem, 1, &g);
     const cf_tensor *in = &problem->in[0];
@@ -112,8 +116,7 @@ void cf_conv_pack(const cf_problem *problem, void *packed) {
     int32_t *offset = (int32_t *)(scale + outputs);
     int length = g.groups * g.group + g.tail, size = cf_dtype_size(in->dtype);
     size_t count = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w * (size_t)in->c;
-    // int8 activations reach the dot product as unsigned bytes, signed ones with 128 added.
-    int zero = in->dtype == CF_S8 ? in->zero + 128 : in->zero;
+    int zero = in->dtype == CF_S8 ? in->zero + shift : in->zero;
     for (int o = 0; o < g.outputs; o++) {
         float most = 0, step = 1;
         for (size_t i = 0; i < count; i++) most = fmaxf(most, fabsf(problem->constant[0].data[(size_t)o * count + i]));
@@ -146,6 +149,12 @@ static int threads_across(int threads, int64_t runs, int panels) {
         if (cost < least) least = cost, best = across;
     }
     return best;
+}
+
+cf_conv_share cf_conv_share_of(const cf_team *team, int64_t runs, int panels) {
+    int across = threads_across(team->threads, runs, panels), down = team->threads / across;
+    int i = team->thread / across, j = team->thread % across;
+    return (cf_conv_share){runs * i / down, runs * (i + 1) / down, panels * j / across, panels * (j + 1) / across};
 }
 
 typedef struct {
@@ -209,15 +218,13 @@ void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine
     w.runs_per_line = (g.width + most - 1) / most;
     int64_t runs = g.lines * w.runs_per_line;
     if (runs == 0) return;
-    int across = threads_across(team->threads, runs, (g.panels + step - 1) / step), down = team->threads / across;
-    int i = team->thread / across, j = team->thread % across, steps = (g.panels + step - 1) / step;
-    int64_t run_first = runs * i / down, run_last = runs * (i + 1) / down;
-    int panel_first = steps * j / across * step, panel_last = steps * (j + 1) / across * step;
+    cf_conv_share share = cf_conv_share_of(team, runs, (g.panels + step - 1) / step);
+    int panel_first = share.panel_first * step, panel_last = share.panel_last * step;
     if (panel_last > g.panels) panel_last = g.panels;
     int64_t run_bytes = g.width / w.runs_per_line * g.step * call->problem->attr.conv.stride;
     int64_t block = BLOCK_BYTES / (run_bytes + 1) + 1;
-    for (int64_t begin = run_first; begin < run_last; begin += block) {
-        int64_t end = begin + block < run_last ? begin + block : run_last;
+    for (int64_t begin = share.run_first; begin < share.run_last; begin += block) {
+        int64_t end = begin + block < share.run_last ? begin + block : share.run_last;
         for (int panel = panel_first; panel < panel_last; panel += step)
             for (int64_t run = begin; run < end; run++)
                 one_tile(&w, run, panel, panel_last - panel < step ? panel_last - panel : step);

@@ -58,11 +58,24 @@ typedef struct cf_conv_machine {
     void (*store)(const cf_conv_store *store);
 } cf_conv_machine;
 
+// The FP32 microkernels, which Winograd's kernels use too.
+extern const cf_conv_machine cf_conv_f32_avx512_machine, cf_conv_f32_avx2_machine;
+
+// What one member of the team takes of `runs` times `panels` pieces of work.
+typedef struct cf_conv_share {
+    int64_t run_first, run_last;
+    int32_t panel_first, panel_last;
+} cf_conv_share;
+
+cf_conv_share cf_conv_share_of(const cf_team *team, int64_t runs, int panels);
+
 // NULL if geometry and dtypes suit, else why not.
 const char *cf_conv_refuse(const cf_problem *problem, cf_dtype dtype);
 void cf_conv_geometry_make(const cf_problem *problem, int images, cf_conv_geometry *geometry);
 size_t cf_conv_packed_size(const cf_problem *problem);
 void cf_conv_pack(const cf_problem *problem, void *packed);
+// The same, for kernels that add `shift` to signed activations to make them unsigned (cf_conv_pack: 128).
+void cf_conv_pack_for(const cf_problem *problem, void *packed, int shift);
 void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine *machine);
 
 // The vectors behind the panels.

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolution on AMX tiles: bf16, int8, and FP32 accuracy from bf16.
+//
+// A tile of the input is up to 16 neighbouring pixels times 64 bytes of channels, loaded straight from the activation
+// with its pixel stride; a tile of weights is 16 groups of a panel (conv_panel.h), which is already in tile order. Two
+// input tiles times two panels keep four tiles of sums, so that each load is used twice. All tiles of a problem have
+// one shape, set once: lines are cut into equal tiles, the last of which overlaps its neighbour when they do not fit,
+// and K runs into equal chunks.
+//
+// FP32 accuracy: x = hi + mid + lo, each the bf16 nearest to what is left, exact to 24 bits. Of the nine products of
+// two such sums the six largest are added (hi*hi, hi*mid, mid*hi, hi*lo, mid*mid, lo*hi); what is dropped is below
+// 2^-24 of the product. The input is split into scratch by the whole team first, padding included.
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/half.h"
+#include "kernels/cpu/simd_avx512.h"
+
+#include "kernels/cpu/conv_store.h"
+
+enum { TILE = 16, PARTS = 3, BLOCK_BYTES = 512 << 10 };
+
+typedef enum { USE_BF16, USE_U8, USE_S8, USE_SPLIT } product;
+
+// Everything that the loops need to know about a problem.
+typedef struct {
+    cf_conv_geometry g;
+    const cf_call *call;
+    const char *in;              // the first tap of the first output
+    int64_t in_line, in_image;   // bytes between output lines, and images
+    int64_t part, weight_part;   // bytes between hi, mid and lo: of a pixel, of a panel
+    int64_t panel;               // bytes of a panel, all parts
+    int32_t chunk, chunks, rows; // groups in a tile; tiles in a K run; pixels in a tile
+    int64_t tiles_per_line, tiles;
+    const float *bias, *scale;
+    const void *start;
+} plan;
+
+// The most groups, up to 16, that divide a K run evenly.
+static int chunk_of(int groups) {
+    int chunk = groups < TILE ? groups : TILE;
+    while (chunk > 1 && groups % chunk) chunk--;
+    return chunk;
+}
+
+static int fits(const cf_conv_geometry *g) {
+    return g->groups > 0 && g->tail == 0 && (chunk_of(g->groups) >= 8 || g->groups < 8);
+}
+
+typedef struct __attribute__((packed)) {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} tile_config;
+
+// Sums in tiles 0..3, input in 4 and 5, weights in 6 and 7.
+static void configure(const plan *p) {
+    tile_config config = {.palette = 1};
+    for (int i = 0; i < 4; i++) config.rows[i] = (uint8_t)p->rows, config.bytes[i] = 64;
+    for (int i = 4; i < 6; i++) config.rows[i] = (uint8_t)p->rows, config.bytes[i] = (uint16_t)(p->chunk * 4);
+    for (int i = 6; i < 8; i++) config.rows[i] = (uint8_t)p->chunk, config.bytes[i] = 64;
+    atomic_signal_fence(memory_order_seq_cst); // GCC 12 takes the stores for dead
+    __asm__ volatile("" ::"r"(&config) : "memory");
+    _tile_loadconfig(&config);
+}
+
+#define DOT(use, sums, in, weight)                                                                                     \
+    do {                                                                                                               \
+        if ((use) == USE_U8)                                                                                           \
+            _tile_dpbusd(sums, in, weight);                                                                            \
+        else if ((use) == USE_S8)                                                                                      \
+            _tile_dpbssd(sums, in, weight);                                                                            \
+        else                                                                                                           \
+            _tile_dpbf16ps(sums, in, weight);                                                                          \
+    } while (0)
+
+#define DOT_ALL(use)                                                                                                   \
+    do {                                                                                                               \
+        DOT(use, 0, 4, 6);                                                                                             \
+        if (panels > 1) DOT(use, 1, 4, 7);                                                                             \
+        if (tiles > 1) DOT(use, 2, 5, 6);                                                                              \
+        if (tiles > 1 && panels > 1) DOT(use, 3, 5, 7);                                                                \
+    } while (0)
+
+#define LOAD_IN(offset)                                                                                                \
+    do {                                                                                                               \
+        _tile_loadd(4, a0 + (offset), step);                                                                           \
+        if (tiles > 1) _tile_loadd(5, a1 + (offset), step);                                                            \
+    } while (0)
+
+#define LOAD_WEIGHT(offset)                                                                                            \
+    do {                                                                                                               \
+        _tile_loadd(6, weight + (offset), 64);                                                                         \
+        if (panels > 1) _tile_loadd(7, weight + p->panel + (offset), 64);                                              \
+    } while (0)
+
+// Sums of 1 or 2 tiles of pixels (in0, in1: their first taps) and 1 or 2 panels, to sums[tile][pixel][32].
+CF_INLINE void multiply(product use, const plan *p, const char *in0, const char *in1, const char *weight,
+                        const float *start, int tiles, int panels, float *sums) {
+    const cf_conv_geometry *g = &p->g;
+    int64_t step = g->step, part = p->part, weight_part = p->weight_part;
+    _tile_loadd(0, start, 0); // stride 0: every row starts from the same bias
+    if (panels > 1) _tile_loadd(1, start + CF_PANEL, 0);
+    if (tiles > 1) _tile_loadd(2, start, 0);
+    if (tiles > 1 && panels > 1) _tile_loadd(3, start + CF_PANEL, 0);
+    for (int row = 0; row < g->rows; row++)
+        for (int col = 0; col < g->cols; col++) {
+            int64_t offset = row * g->row_step + col * g->col_step;
+            const char *a0 = in0 + offset, *a1 = in1 + offset;
+            for (int chunk = 0; chunk < p->chunks; chunk++) {
+                LOAD_IN(0);
+                LOAD_WEIGHT(0);
+                DOT_ALL(use);
+                if (use == USE_SPLIT) { // hi*mid, hi*lo, mid*mid, mid*hi, lo*hi
+                    LOAD_WEIGHT(2 * weight_part);
+                    DOT_ALL(use);
+                    LOAD_WEIGHT(weight_part);
+                    DOT_ALL(use);
+                    LOAD_IN(part);
+                    DOT_ALL(use);
+                    LOAD_WEIGHT(0);
+                    DOT_ALL(use);
+                    LOAD_IN(2 * part);
+                    DOT_ALL(use);
+                }
+                a0 += p->chunk * 4, a1 += p->chunk * 4;
+                weight += p->chunk * 64;
+            }
+        }
+    _tile_stored(0, sums, 128);
+    if (panels > 1) _tile_stored(1, sums + CF_PANEL, 128);
+    if (tiles > 1) _tile_stored(2, sums + TILE * 32, 128);
+    if (tiles > 1 && panels > 1) _tile_stored(3, sums + TILE * 32 + CF_PANEL, 128);
+}
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+// Where a tile of pixels begins: its image, line, and column (the last tile of a line moves left to fit).
+typedef struct {
+    int64_t n, y, x, fresh; // fresh: the first pixel that no earlier tile of the line holds
+} place;
+
+static place place_of(const plan *p, int64_t tile) {
+    int64_t line = tile / p->tiles_per_line, fresh = tile % p->tiles_per_line * p->rows;
+    return (place){line / p->g.lines_per_image, line % p->g.lines_per_image, least(fresh, p->g.width - p->rows), fresh};
+}
+
+static const char *input_of(const plan *p, const place *at) {
+    return p->in + at->n * p->in_image + at->y * p->in_line + at->x * p->g.step;
+}
+
+CF_INLINE void store_tile(const plan *p, const place *at, int panel, int panels, const float *sums, int quantised) {
+    const cf_call *call = p->call;
+    const cf_conv_geometry *g = &p->g;
+    const cf_tensor *out = &call->out[0], *add = &call->in[1];
+    int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype), first = panel * CF_PANEL;
+    cf_conv_store s = {
+        .sums = sums + (at->fresh - at->x) * 32,
+        .scale = p->scale + first,
+        .bias = p->bias + first,
+        .out = (char *)out->data +
+               (at->n * g->out_image + at->y * g->out_line + at->fresh * g->out_pixel + first) * out_size,
+        .add = call->problem->inputs > 1
+                   ? (const char *)add->data +
+                         (at->n * g->add_image + at->y * g->add_line + at->fresh * g->add_pixel + first) * add_size
+                   : NULL,
+        .out_pixel = g->out_pixel * out_size,
+        .add_pixel = g->add_pixel * add_size,
+        .pixels = (int32_t)(at->x + p->rows - at->fresh),
+        .channels = (int32_t)least(g->outputs - first, panels * CF_PANEL),
+        .width = 32,
+        .attr = &call->problem->attr.conv,
+        .out_tensor = out,
+        .add_tensor = add};
+    cf_store_any(&s, quantised);
+}
+
+CF_INLINE void one_block(product use, const plan *p, int64_t tile, int tiles, int panel, int panels) {
+    float sums[2 * TILE * 32] __attribute__((aligned(64)));
+    place at0 = place_of(p, tile), at1 = place_of(p, tile + tiles - 1);
+    const char *in0 = input_of(p, &at0), *in1 = input_of(p, &at1),
+               *weight = (const char *)p->call->packed + panel * p->panel;
+    const float *start = (const float *)p->start + panel * CF_PANEL;
+    if (tiles > 1 && panels > 1)
+        multiply(use, p, in0, in1, weight, start, 2, 2, sums);
+    else if (tiles > 1)
+        multiply(use, p, in0, in1, weight, start, 2, 1, sums);
+    else if (panels > 1)
+        multiply(use, p, in0, in1, weight, start, 1, 2, sums);
+    else
+        multiply(use, p, in0, in1, weight, start, 1, 1, sums);
+    int quantised = use == USE_U8 || use == USE_S8;
+    store_tile(p, &at0, panel, panels, sums, quantised);
+    if (tiles > 1) store_tile(p, &at1, panel, panels, sums + TILE * 32, quantised);
+}
+
+CF_INLINE void run_plan(product use, plan *p, const cf_team *team) {
+    cf_conv_geometry *g = &p->g;
+    p->chunk = chunk_of(g->groups);
+    p->chunks = g->groups / p->chunk;
+    p->tiles_per_line = (g->width + TILE - 1) / TILE;
+    if (g->lines == 0 || g->width == 0) return;
+    p->rows = (int32_t)((g->width + p->tiles_per_line - 1) / p->tiles_per_line);
+    p->tiles_per_line = (g->width + p->rows - 1) / p->rows;
+    p->tiles = g->lines * p->tiles_per_line;
+    configure(p);
+    int64_t pairs = (p->tiles + 1) / 2;
+    cf_conv_share share = cf_conv_share_of(team, pairs, (g->panels + 1) / 2);
+    int64_t first = share.run_first * 2, last = least(share.run_last * 2, p->tiles);
+    int panel_last = (int)least(share.panel_last * 2, g->panels);
+    int64_t block = (BLOCK_BYTES / (p->rows * g->step * p->call->problem->attr.conv.stride * 2 + 1) + 1) * 2;
+    for (int64_t begin = first; begin < last; begin += block) {
+        int64_t end = least(begin + block, last);
+        for (int panel = share.panel_first * 2; panel < panel_last; panel += 2)
+            for (int64_t tile = begin; tile < end; tile += 2)
+                one_block(use, p, tile, (int)least(end - tile, 2), panel, (int)least(panel_last - panel, 2));
+    }
+    _tile_release();
+}
+
+// bf16 and int8 read the input in place, and share the packed form of the AVX-512 kernels.
+static void plan_direct(const cf_call *call, plan *p) {
+    const cf_tensor *in = &call->in[0];
+    int size = cf_dtype_size(in->dtype);
+    memset(p, 0, sizeof *p);
+    cf_conv_geometry_make(call->problem, call->images, &p->g);
+    p->call = call;
+    p->in = (const char *)in->data + p->g.in_first * size;
+    p->in_line = p->g.in_line * size;
+    p->in_image = p->g.in_image * size;
+    p->panel = (int64_t)cf_conv_panel_bytes(&p->g);
+    p->bias = (const float *)((const char *)call->packed + p->g.panels * p->panel);
+    p->scale = p->bias + p->g.panels * CF_PANEL;
+    p->start = size == 1 ? (const void *)(p->scale + p->g.panels * CF_PANEL) : (const void *)p->bias;
+}
+
+static const char *refuse_direct(const cf_problem *problem, cf_dtype dtype) {
+    const char *why = cf_conv_refuse(problem, dtype);
+    if (why) return why;
+    cf_conv_geometry g;
+    cf_conv_geometry_make(problem, 1, &g);
+    return fits(&g) ? NULL : "channels do not fill tiles";
+}
+
+static const char *refuse_bf16(const cf_problem *problem) {
+    return refuse_direct(problem, CF_BF16);
+}
+
+static void run_bf16(const cf_call *call, const cf_team *team) {
+    plan p;
+    plan_direct(call, &p);
+    run_plan(USE_BF16, &p, team);
+}
+
+static const char *refuse_int8(const cf_problem *problem) {
+    return refuse_direct(problem, problem->in[0].dtype == CF_S8 ? CF_S8 : CF_U8);
+}
+
+static void pack_int8(const cf_problem *problem, void *packed) {
+    cf_conv_pack_for(problem, packed, 0);
+}
+
+static void run_int8(const cf_call *call, const cf_team *team) {
+    plan p;
+    plan_direct(call, &p);
+    if (call->in[0].dtype == CF_S8)
+        run_plan(USE_S8, &p, team);
+    else
+        run_plan(USE_U8, &p, team);
+}
+
+// FP32 accuracy. The split input: [image][h + padding][w + padding][hi c, mid c, lo c] bf16, in scratch.
+typedef struct {
+    int64_t h, w; // with padding
+} split_size;
+
+static split_size split_size_of(const cf_problem *problem) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    const cf_tensor *in = &problem->in[0];
+    return (split_size){in->h + attr->pad_top + attr->pad_bottom, in->w + attr->pad_left + attr->pad_right};
+}
+
+// The problem as the tiles see it: a bf16 input with three times the channels between pixels.
+static void split_problem(const cf_problem *problem, cf_problem *split) {
+    split_size size = split_size_of(problem);
+    *split = *problem;
+    cf_tensor *in = &split->in[0];
+    in->dtype = CF_BF16;
+    in->h = (int32_t)size.h, in->w = (int32_t)size.w;
+    in->pixel = (int64_t)in->c * PARTS;
+    in->row = in->pixel * size.w;
+    in->image = in->row * size.h;
+    cf_conv_attr *attr = &split->attr.conv;
+    attr->pad_top = attr->pad_left = attr->pad_bottom = attr->pad_right = 0;
+}
+
+static const char *refuse_split(const cf_problem *problem) {
+    const char *why = cf_conv_refuse(problem, CF_F32);
+    if (why) return why;
+    cf_problem split;
+    cf_conv_geometry g;
+    split_problem(problem, &split);
+    cf_conv_geometry_make(&split, 1, &g);
+    if (problem->in[0].c % 16) return "channels are not a multiple of 16";
+    return fits(&g) ? NULL : "channels do not fill tiles";
+}
+
+static size_t scratch_size_split(const cf_problem *problem) {
+    cf_problem split;
+    split_problem(problem, &split);
+    return (size_t)(split.in[0].image * problem->images * 2);
+}
+
+// Packed: per panel hi, mid, lo of the weights, each as conv_panel.h has them; then the bias.
+static size_t packed_size_split(const cf_problem *problem) {
+    cf_problem split;
+    cf_conv_geometry g;
+    split_problem(problem, &split);
+    cf_conv_geometry_make(&split, 1, &g);
+    return (size_t)g.panels * (PARTS * cf_conv_panel_bytes(&g) + CF_PANEL * 4);
+}
+
+static void pack_split(const cf_problem *problem, void *packed) {
+    cf_problem split;
+    cf_conv_geometry g;
+    split_problem(problem, &split);
+    cf_conv_geometry_make(&split, 1, &g);
+    const cf_conv_attr *attr = &problem->attr.conv;
+    int channels = problem->in[0].c, taps = attr->kernel_h * attr->kernel_w;
+    size_t part = cf_conv_panel_bytes(&g);
+    memset(packed, 0, packed_size_split(problem));
+    float *bias = (float *)((char *)packed + (size_t)g.panels * PARTS * part);
+    for (int o = 0; o < g.outputs; o++) {
+        char *panel = (char *)packed + (size_t)(o / CF_PANEL) * PARTS * part + o % CF_PANEL * 4;
+        for (int t = 0; t < taps; t++)
+            for (int c = 0; c < channels; c++) {
+                float left =
+                    problem->constant[0].data[((size_t)o * (size_t)channels + (size_t)c) * (size_t)taps + (size_t)t];
+                char *to = panel + (size_t)(t * (channels / 2) + c / 2) * 64 + c % 2 * 2;
+                for (int i = 0; i < PARTS; i++) {
+                    uint16_t half = cf_f32_to_bf16(left);
+                    memcpy(to + (size_t)i * part, &half, 2);
+                    left -= cf_bf16_to_f32(half);
+                }
+            }
+        if (problem->constant[1].data) bias[o] = problem->constant[1].data[o];
+    }
+}
+
+static void split_row(const float *from, uint16_t *to, int64_t pixels, int64_t pixel, int channels) {
+    for (int64_t x = 0; x < pixels; x++, from += pixel, to += (int64_t)channels * PARTS)
+        for (int c = 0; c < channels; c += 16) {
+            __m512 left = _mm512_loadu_ps(from + c);
+            for (int i = 0; i < PARTS; i++) {
+                __m256i half = v_to_bf16(left);
+                _mm256_storeu_si256((__m256i *)(to + (int64_t)i * channels + c), half);
+                left = _mm512_sub_ps(left, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16)));
+            }
+        }
+}
+
+static void run_split(const cf_call *call, const cf_team *team) {
+    const cf_problem *problem = call->problem;
+    const cf_conv_attr *attr = &problem->attr.conv;
+    const cf_tensor *in = &call->in[0];
+    split_size size = split_size_of(problem);
+    cf_problem split;
+    split_problem(problem, &split);
+    const cf_tensor *wide = &split.in[0];
+    long begin, end;
+    cf_team_range(team, (long)(call->images * size.h), &begin, &end);
+    for (long line = begin; line < end; line++) {
+        int64_t n = line / size.h, y = line % size.h - attr->pad_top;
+        uint16_t *to = (uint16_t *)call->scratch + line * wide->row;
+        if (y < 0 || y >= in->h) {
+            memset(to, 0, (size_t)wide->row * 2);
+            continue;
+        }
+        memset(to, 0, (size_t)(attr->pad_left * wide->pixel) * 2);
+        to += attr->pad_left * wide->pixel;
+        split_row(cf_tensor_at(in, n, y, 0), to, in->w, in->pixel, in->c);
+        memset(to + in->w * wide->pixel, 0, (size_t)(attr->pad_right * wide->pixel) * 2);
+    }
+    cf_team_barrier(team);
+    plan p;
+    memset(&p, 0, sizeof p);
+    cf_conv_geometry_make(&split, call->images, &p.g);
+    p.call = call;
+    p.in = call->scratch;
+    p.in_line = p.g.in_line * 2;
+    p.in_image = p.g.in_image * 2;
+    p.part = (int64_t)in->c * 2;
+    p.weight_part = (int64_t)cf_conv_panel_bytes(&p.g);
+    p.panel = PARTS * p.weight_part;
+    p.bias = (const float *)((const char *)call->packed + p.g.panels * p.panel);
+    p.scale = p.bias;
+    p.start = p.bias;
+    run_plan(USE_SPLIT, &p, team);
+}
+
+#define AVX512 (CF_CPU_AVX2 | CF_CPU_AVX512)
+
+const cf_kernel cf_conv_bf16_amx = {.name = "conv_bf16_amx",
+                                    .op = CF_OP_CONV,
+                                    .cpu = AVX512 | CF_CPU_AMX_BF16,
+                                    .refuse = refuse_bf16,
+                                    .packed_size = cf_conv_packed_size,
+                                    .pack = cf_conv_pack,
+                                    .run = run_bf16};
+
+const cf_kernel cf_conv_int8_amx = {.name = "conv_int8_amx",
+                                    .op = CF_OP_CONV,
+                                    .cpu = AVX512 | CF_CPU_AMX_INT8,
+                                    .refuse = refuse_int8,
+                                    .packed_size = cf_conv_packed_size,
+                                    .pack = pack_int8,
+                                    .run = run_int8};
+
+const cf_kernel cf_conv_f32_amx = {.name = "conv_f32_amx",
+                                   .op = CF_OP_CONV,
+                                   .cpu = AVX512 | CF_CPU_AMX_BF16,
+                                   .refuse = refuse_split,
+                                   .packed_size = packed_size_split,
+                                   .pack = pack_split,
+                                   .scratch_size = scratch_size_split,
+                                   .run = run_split};

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Winograd's 3x3 convolution with AVX2.
+#include "base/cpu.h"
+#include "kernels/cpu/simd_avx2.h"
+
+#include "kernels/cpu/winograd.h"
+
+static void run(const cf_call *call, const cf_team *team) {
+    wino_run(call, team, &cf_conv_f32_avx2_machine);
+}
+
+static size_t scratch_size(const cf_problem *problem) {
+    return wino_scratch(problem, cf_conv_f32_avx2_machine.most_panels);
+}
+
+const cf_kernel cf_winograd_avx2 = {.name = "winograd_avx2",
+                                    .op = CF_OP_CONV,
+                                    .cpu = CF_CPU_AVX2,
+                                    .refuse = wino_refuse,
+                                    .packed_size = wino_packed_size,
+                                    .pack = wino_pack,
+                                    .scratch_size = scratch_size,
+                                    .run = run};
