@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/half.h"
 
 static void fill_constant(const check_case *one, int index, float *values, size_t count, check_random *random) {
@@ -234,8 +235,22 @@ static void cases(check_run *run) {
     }
 }
 
+// The AMX kernels on emulated tiles (amx_emulated.h). They ask for less of the CPU than the real ones.
+extern const cf_kernel emulated_conv_bf16_amx, emulated_conv_int8_amx, emulated_conv_f32_amx;
+static cf_kernel emulated[3];
+static const cf_kernel *const extra[] = {&emulated[0], &emulated[1], &emulated[2], NULL};
+
+static void cases_and_emulated(check_run *run) {
+    emulated[0] = emulated_conv_bf16_amx, emulated[0].name = "conv_bf16_amx emulated";
+    emulated[1] = emulated_conv_int8_amx, emulated[1].name = "conv_int8_amx emulated";
+    emulated[2] = emulated_conv_f32_amx, emulated[2].name = "conv_f32_amx emulated";
+    for (int i = 0; i < 3; i++) emulated[i].cpu &= ~(uint32_t)(CF_CPU_AMX_BF16 | CF_CPU_AMX_INT8);
+    cases(run);
+}
+
 const check_op check_conv = {.op = CF_OP_CONV,
-                             .cases = cases,
+                             .cases = cases_and_emulated,
+                             .extra = extra,
                              .fill_constant = fill_constant,
                              .magnitude = magnitude,
                              .unit = unit,

@@ -81,6 +81,8 @@ void check_shape_lines(check_run *run, cf_op op, void (*line)(void *context, con
 typedef struct check_op {
     cf_op op;
     void (*cases)(check_run *run);
+    // Further kernels beside those of the operator's list, NULL at the end. NULL: none.
+    const cf_kernel *const *extra;
     // Logical values of input i, in n, y, x, c order. NULL: check_value of the case's kind.
     void (*fill)(const check_case *one, int input, float *values, size_t count, check_random *random);
     // Values of constant i. NULL: as above.

@@ -311,6 +311,7 @@ static void emit_bench(check_run *run, const check_case *one, bench_case *made) 
         const cf_kernel *kernel = run->tallies[k].kernel;
         made->problem.threads = run->threads;
         if ((kernel->cpu & ~cf_cpu_features()) != 0 || kernel->refuse(&made->problem)) continue;
+        if (strstr(kernel->name, "emulated")) continue;
         if (run->kernel_filter && !strstr(kernel->name, run->kernel_filter)) continue;
         time_kernel(run, one, made, kernel);
         none = 0;
@@ -437,10 +438,12 @@ static void run_op(check_run *run, const check_op *op) {
     run->op = op;
     int count;
     const cf_kernel *const *list = cf_kernels_of(op->op, &count);
-    if (count > MAX_KERNELS) die("more kernels than MAX_KERNELS");
-    run->kernels = count;
     memset(run->tallies, 0, sizeof run->tallies);
-    for (int i = 0; i < count; i++) run->tallies[i].kernel = list[i];
+    int extras = 0;
+    for (; op->extra && op->extra[extras]; extras++) run->tallies[extras].kernel = op->extra[extras];
+    for (int i = 0; i < count; i++) run->tallies[extras + i].kernel = list[i];
+    run->kernels = count += extras;
+    if (count > MAX_KERNELS) die("more kernels than MAX_KERNELS");
     op->cases(run);
     if (run->bench || run->list) return;
     for (int i = 0; i < count; i++) {
