@@ -23,7 +23,7 @@ static void run(const cf_call *call, const cf_team *team) {
     }
 }
 
-const cf_kernel cf_depthwise_avx2 = {.name = "depthwise_avx2",
+const cf_kernel cf_depthwise_avx2 = {.name = "conv_depthwise_avx2",
                                      .op = CF_OP_CONV,
                                      .cpu = CF_CPU_AVX2,
                                      .refuse = cf_depthwise_refuse,

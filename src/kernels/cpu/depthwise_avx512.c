@@ -23,7 +23,7 @@ static void run(const cf_call *call, const cf_team *team) {
     }
 }
 
-const cf_kernel cf_depthwise_avx512 = {.name = "depthwise_avx512",
+const cf_kernel cf_depthwise_avx512 = {.name = "conv_depthwise_avx512",
                                        .op = CF_OP_CONV,
                                        .cpu = CF_CPU_AVX2 | CF_CPU_AVX512,
                                        .refuse = cf_depthwise_refuse,

@@ -13,7 +13,7 @@ static size_t scratch_size(const cf_problem *problem) {
     return wino_scratch(problem, cf_conv_f32_avx2_machine.most_panels);
 }
 
-const cf_kernel cf_winograd_avx2 = {.name = "winograd_avx2",
+const cf_kernel cf_winograd_avx2 = {.name = "conv_winograd_avx2",
                                     .op = CF_OP_CONV,
                                     .cpu = CF_CPU_AVX2,
                                     .refuse = wino_refuse,

@@ -13,7 +13,7 @@ static size_t scratch_size(const cf_problem *problem) {
     return wino_scratch(problem, cf_conv_f32_avx512_machine.most_panels);
 }
 
-const cf_kernel cf_winograd_avx512 = {.name = "winograd_avx512",
+const cf_kernel cf_winograd_avx512 = {.name = "conv_winograd_avx512",
                                       .op = CF_OP_CONV,
                                       .cpu = CF_CPU_AVX2 | CF_CPU_AVX512,
                                       .refuse = wino_refuse,
