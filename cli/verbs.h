@@ -11,6 +11,7 @@
     verb(detect) \
     verb(eval) \
     verb(bench) \
+    verb(export) \
     verb(pull) \
     verb(info) \
     verb(doctor) \

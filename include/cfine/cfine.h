@@ -268,6 +268,13 @@ CFINE_API size_t cfine_session_step_times(const cfine_session *session, cfine_st
 CFINE_API cfine_status cfine_model_dump_graph(const cfine_model *model, const cfine_plan_options *options, int passes,
                                               void *stream, cfine_error *error);
 
+// Writes a model as an ONNX file (opset 17, FP32): input pixel_values [batch, 3, height, width], prepared as
+// cfine_session_prepare does; outputs logits [batch, queries, labels] and pred_boxes [batch, queries, 4]. Of the
+// options width, height, queries, decoder_layers and batch count; batch 0 leaves the number of images free. options may
+// be NULL.
+CFINE_API cfine_status cfine_model_export_onnx(const cfine_model *model, const cfine_plan_options *options,
+                                               const char *path, cfine_error *error);
+
 // ---------------------------------------------------------------------------------------------------------------------
 // This machine
 

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Exported ONNX files: accepted by the ONNX checker, and through ONNX Runtime the same as ours.
+
+    onnx_against_runtime.py CFINE [MODEL...]
+
+Without models: tests/data/tiny, and where CFINE_SHARED has them a random D-FINE-N and the trained DEIMv2-Atto. Each is
+run on pictures by `cfine detect --raw` and by ONNX Runtime on the same pixels, with one image and with several, and the
+best 100 (query, class) scores of every image must be matched: score within 0.01, corners within 0.002, 98 % of them.
+Exits 77 (skipped) without onnx and onnxruntime, here or in the Python environment that CFINE_ORACLE names.
+"""
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+    import onnx
+    import onnxruntime
+    from safetensors.numpy import load_file
+except ImportError:
+    other = os.path.join(os.environ.get("CFINE_ORACLE", os.path.expanduser("~/.cache/cfine-oracle")), "bin", "python")
+    if os.path.exists(other) and not os.path.samefile(sys.prefix, os.path.dirname(os.path.dirname(other))):
+        os.execv(other, [other] + sys.argv)
+    print("skipped: no onnx, onnxruntime and safetensors")
+    sys.exit(77)
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SHARED = os.environ.get("CFINE_SHARED", os.path.join(HERE, "..", "..", "..", "shared"))
+CFINE = sys.argv[1]
+
+
+def run(*words):
+    done = subprocess.run([CFINE, *words], capture_output=True, text=True)
+    assert done.returncode == 0, (words, done.stderr)
+
+
+def corners(boxes):
+    return np.concatenate([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], -1)
+
+
+def matched(expected, ours, top=100):
+    """Share of the best `top` scores of each image that ours has too, at the same place; and the worst errors of those."""
+    found, total, worst = 0, 0, [0, 0]
+    sigmoid = lambda v: 1 / (1 + np.exp(-v.astype(np.float64)))
+    for el, eb, ol, ob in zip(sigmoid(expected[0]), corners(expected[1]), sigmoid(ours[0]), corners(ours[1])):
+        for k in np.argsort(-el.ravel())[:top]:
+            q, c = divmod(k, el.shape[1])
+            score, box = np.abs(ol[:, c] - el[q, c]), np.abs(ob - eb[q]).max(-1)
+            good = (score <= 0.01) & (box <= 0.002)
+            total += 1
+            if good.any():
+                i = np.where(good, score / 0.01 + box / 0.002, np.inf).argmin()
+                found += 1
+                worst = [max(worst[0], score[i]), max(worst[1], box[i])]
+    return found / total, worst
+
+
+def pictures(folder, count=3):
+    """Coloured rectangles on noise; real photographs instead where there are some."""
+    photos = os.path.join(SHARED, "data", "coco100", "images")
+    if os.path.isdir(photos):
+        return [os.path.join(photos, f) for f in sorted(os.listdir(photos))[:count]]
+    paths = []
+    for i in range(count):
+        r = random.Random(i)
+        pixels = np.random.RandomState(i).randint(0, 256, (240, 320, 3), np.uint8) // 4
+        for _ in range(12):
+            x, y = r.randrange(280), r.randrange(200)
+            pixels[y:y + r.randrange(20, 120), x:x + r.randrange(20, 120)] = [r.randrange(256) for _ in range(3)]
+        paths.append("%s/%d.ppm" % (folder, i))
+        with open(paths[-1], "wb") as f:
+            f.write(b"P6 320 240 255\n" + pixels.tobytes())
+    return paths
+
+
+def check(model, folder, options=(), batch=None):
+    file, raw = folder + "/model.onnx", folder + "/raw.safetensors"
+    run("export", "--model", model, "-o", file, *options, *(("--batch", str(batch)) if batch else ()))
+    proto = onnx.load(file)
+    onnx.checker.check_model(proto, full_check=True)
+    assert [o.version for o in proto.opset_import] == [17]
+    dims = [[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in list(proto.graph.input) + list(proto.graph.output)]
+    assert all(d[0] == (batch or "batch") for d in dims), dims
+    run("detect", "--model", model, "--raw", raw, "--threshold", "0", *options, *pictures(folder))
+    ours = load_file(raw)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    pixels = ours["pixel_values"]
+    step = batch or len(pixels)
+    parts = [session.run(["logits", "pred_boxes"], {"pixel_values": pixels[i:i + step]}) for i in range(0, len(pixels), step)]
+    theirs = [np.concatenate([p[k] for p in parts]) for k in (0, 1)]
+    assert theirs[0].shape == ours["logits"].shape and theirs[1].shape == ours["pred_boxes"].shape
+    share, worst = matched(theirs, (ours["logits"], ours["pred_boxes"]))
+    print("%s %s: matched %.4f; worst score error %.1e, box error %.1e; %d nodes" % (os.path.basename(model), " ".join(options), share, *worst, len(proto.graph.node)))
+    assert share >= 0.98, model
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        if sys.argv[2:]:
+            for model in sys.argv[2:]:
+                check(model, folder)
+            return
+        tiny = os.path.join(HERE, "..", "data", "tiny")
+        check(tiny, folder)
+        check(tiny, folder, batch=1)
+        check(tiny, folder, ("--size", "160x96", "--queries", "20", "--decoder-layers", "1"))
+        maker, atto = os.path.join(SHARED, "oracle", "checkpoint.py"), os.path.join(SHARED, "data", "deimv2_atto_coco")
+        if os.path.exists(maker):
+            made = subprocess.run([sys.executable, maker, "n", folder + "/n"], capture_output=True, text=True)
+            assert made.returncode == 0, made.stderr
+            check(folder + "/n", folder)
+        if os.path.exists(atto):
+            check(atto, folder)
+        if not os.path.exists(maker) or not os.path.exists(atto):
+            print("only the tiny model was compared: CFINE_SHARED has not all of the others")
+
+
+main()
