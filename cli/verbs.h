@@ -15,6 +15,7 @@
     verb(pull) \
     verb(info) \
     verb(doctor) \
+    verb(serve) \
     verb(completion) \
     verb(manual)
 // clang-format on

@@ -17,7 +17,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RANK = {"base": 0, "image": 1, "graph": 1, "preprocess": 2, "kernels": 2, "model": 2, "postprocess": 2, "export": 2,
         "plan": 3, "exec": 4, "api": 5}
 # Programs stand on the public header: beside their own headers they see only these folders' headers.
-PROGRAMS = {"cli": ["draw"], "draw": [], "serve": ["draw"], "triton": [], "examples": [], "bench": []}
+PROGRAMS = {"cli": ["draw", "serve"], "draw": [], "serve": ["draw"], "triton": [], "examples": [], "bench": []}
 ENVIRONMENT = {"src/base/env.c", "cli/environment.c"}
 LONGEST = 800
 

@@ -100,7 +100,7 @@ typedef struct coco_reading {
 } coco_reading;
 
 static int coco_fail_memory(json_reader *json) {
-    json_fail(json, "no memory, or more than %d items", COCO_MOST_ITEMS);
+    pull_fail(json, "no memory, or more than %d items", COCO_MOST_ITEMS);
     json->error.status = CFINE_ERROR_MEMORY;
     return 0;
 }
@@ -111,21 +111,21 @@ static int coco_read_image(coco_reading *reading) {
     coco_image image = {.order = dataset->image_count};
     char key[32], file[COCO_NAME_SIZE] = "";
     int first = 1, has_id = 0;
-    if (!json_enter_object(json, "an item of images")) return 0;
-    while (json_next_key(json, &first, key, sizeof key)) {
+    if (!pull_enter_object(json, "an item of images")) return 0;
+    while (pull_next_key(json, &first, key, sizeof key)) {
         double size;
         if (strcmp(key, "id") == 0)
-            has_id = json_integer(json, "id of an image", &image.id);
+            has_id = pull_integer(json, "id of an image", &image.id);
         else if (strcmp(key, "file_name") == 0)
-            json_string(json, "file_name", file, sizeof file);
-        else if (strcmp(key, "width") == 0 && json_peek(json) != 'n' && json_number(json, "width", &size))
+            pull_string(json, "file_name", file, sizeof file);
+        else if (strcmp(key, "width") == 0 && pull_peek(json) != 'n' && pull_number(json, "width", &size))
             image.width = size >= 1 && size <= 1e6 ? (int)size : 0;
-        else if (strcmp(key, "height") == 0 && json_peek(json) != 'n' && json_number(json, "height", &size))
+        else if (strcmp(key, "height") == 0 && pull_peek(json) != 'n' && pull_number(json, "height", &size))
             image.height = size >= 1 && size <= 1e6 ? (int)size : 0;
         else
-            json_skip(json);
+            pull_skip(json);
     }
-    if (!json->failed && !has_id) return json_fail(json, "an image without id");
+    if (!json->failed && !has_id) return pull_fail(json, "an image without id");
     if (json->failed) return 0;
     if (!coco_grow((void **)&dataset->images, dataset->image_count, &reading->image_capacity, sizeof image) ||
         !(image.file = strdup(file)))
@@ -140,16 +140,16 @@ static int coco_read_category(coco_reading *reading) {
     coco_category category = {.order = dataset->category_count};
     char key[32], name[COCO_NAME_SIZE] = "";
     int first = 1, has_id = 0;
-    if (!json_enter_object(json, "an item of categories")) return 0;
-    while (json_next_key(json, &first, key, sizeof key)) {
+    if (!pull_enter_object(json, "an item of categories")) return 0;
+    while (pull_next_key(json, &first, key, sizeof key)) {
         if (strcmp(key, "id") == 0)
-            has_id = json_integer(json, "id of a category", &category.id);
-        else if (strcmp(key, "name") == 0 && json_peek(json) == '"')
-            json_string(json, "name", name, sizeof name);
+            has_id = pull_integer(json, "id of a category", &category.id);
+        else if (strcmp(key, "name") == 0 && pull_peek(json) == '"')
+            pull_string(json, "name", name, sizeof name);
         else
-            json_skip(json);
+            pull_skip(json);
     }
-    if (!json->failed && !has_id) return json_fail(json, "a category without id");
+    if (!json->failed && !has_id) return pull_fail(json, "a category without id");
     if (json->failed) return 0;
     if (!coco_grow((void **)&dataset->categories, dataset->category_count, &reading->category_capacity,
                    sizeof category) ||
@@ -161,12 +161,12 @@ static int coco_read_category(coco_reading *reading) {
 
 static int coco_read_box(json_reader *json, double box[4]) {
     int first = 1, count = 0;
-    if (!json_enter_array(json, "bbox")) return 0;
-    while (json_next_item(json, &first)) {
-        if (count == 4) return json_fail(json, "bbox has more than the 4 numbers x, y, width, height");
-        if (!json_number(json, "a number of bbox", &box[count++])) return 0;
+    if (!pull_enter_array(json, "bbox")) return 0;
+    while (pull_next_item(json, &first)) {
+        if (count == 4) return pull_fail(json, "bbox has more than the 4 numbers x, y, width, height");
+        if (!pull_number(json, "a number of bbox", &box[count++])) return 0;
     }
-    if (!json->failed && count < 4) return json_fail(json, "bbox has %d numbers instead of x, y, width, height", count);
+    if (!json->failed && count < 4) return pull_fail(json, "bbox has %d numbers instead of x, y, width, height", count);
     return !json->failed;
 }
 
@@ -176,26 +176,26 @@ static int coco_read_annotation(coco_reading *reading) {
     char key[32];
     int first = 1, has_id = 0, has_image = 0, has_category = 0, has_box = 0, has_area = 0;
     double crowd = 0;
-    if (!json_enter_object(json, "an item of annotations")) return 0;
-    while (json_next_key(json, &first, key, sizeof key)) {
+    if (!pull_enter_object(json, "an item of annotations")) return 0;
+    while (pull_next_key(json, &first, key, sizeof key)) {
         if (strcmp(key, "id") == 0)
-            has_id = json_integer(json, "id of an annotation", &raw.truth.id);
+            has_id = pull_integer(json, "id of an annotation", &raw.truth.id);
         else if (strcmp(key, "image_id") == 0)
-            has_image = json_integer(json, "image_id", &raw.image);
+            has_image = pull_integer(json, "image_id", &raw.image);
         else if (strcmp(key, "category_id") == 0)
-            has_category = json_integer(json, "category_id", &raw.category);
+            has_category = pull_integer(json, "category_id", &raw.category);
         else if (strcmp(key, "bbox") == 0)
             has_box = coco_read_box(json, raw.truth.box);
         else if (strcmp(key, "area") == 0)
-            has_area = json_number(json, "area", &raw.truth.area);
+            has_area = pull_number(json, "area", &raw.truth.area);
         else if (strcmp(key, "iscrowd") == 0)
-            json_number(json, "iscrowd", &crowd);
+            pull_number(json, "iscrowd", &crowd);
         else
-            json_skip(json);
+            pull_skip(json);
     }
     if (json->failed) return 0;
     if (!has_id || !has_image || !has_category || !has_box)
-        return json_fail(json, "an annotation without %s",
+        return pull_fail(json, "an annotation without %s",
                          !has_id         ? "id"
                          : !has_image    ? "image_id"
                          : !has_category ? "category_id"
@@ -213,8 +213,8 @@ static int coco_read_annotation(coco_reading *reading) {
 
 static int coco_read_array(coco_reading *reading, const char *what, int (*read_item)(coco_reading *)) {
     int first = 1;
-    if (!json_enter_array(reading->json, what)) return 0;
-    while (json_next_item(reading->json, &first))
+    if (!pull_enter_array(reading->json, what)) return 0;
+    while (pull_next_item(reading->json, &first))
         if (!read_item(reading)) return 0;
     return !reading->json->failed;
 }
@@ -223,15 +223,15 @@ static int coco_read_top(coco_reading *reading) {
     json_reader *json = reading->json;
     char key[32];
     int first = 1;
-    if (!json_enter_object(json, "an annotation file")) return 0;
-    while (json_next_key(json, &first, key, sizeof key)) {
+    if (!pull_enter_object(json, "an annotation file")) return 0;
+    while (pull_next_key(json, &first, key, sizeof key)) {
         int *seen = strcmp(key, "images") == 0        ? &reading->seen_images
                     : strcmp(key, "categories") == 0  ? &reading->seen_categories
                     : strcmp(key, "annotations") == 0 ? &reading->seen_annotations
                                                       : NULL;
-        if (seen && (*seen)++) return json_fail(json, "%s appears twice", key);
+        if (seen && (*seen)++) return pull_fail(json, "%s appears twice", key);
         if (!seen)
-            json_skip(json);
+            pull_skip(json);
         else if (seen == &reading->seen_images)
             coco_read_array(reading, key, coco_read_image);
         else if (seen == &reading->seen_categories)
@@ -239,14 +239,14 @@ static int coco_read_top(coco_reading *reading) {
         else
             coco_read_array(reading, key, coco_read_annotation);
     }
-    if (!json_finish(json)) return 0;
+    if (!pull_finish(json)) return 0;
     if (!reading->seen_images || !reading->seen_categories || !reading->seen_annotations)
-        return json_fail(json, "no \"%s\" in the file: is it in COCO's \"instances\" format?",
+        return pull_fail(json, "no \"%s\" in the file: is it in COCO's \"instances\" format?",
                          !reading->seen_images       ? "images"
                          : !reading->seen_categories ? "categories"
                                                      : "annotations");
-    if (reading->dataset->image_count == 0) return json_fail(json, "no images");
-    if (reading->dataset->category_count == 0) return json_fail(json, "no categories");
+    if (reading->dataset->image_count == 0) return pull_fail(json, "no images");
+    if (reading->dataset->category_count == 0) return pull_fail(json, "no categories");
     return 1;
 }
 
@@ -378,7 +378,7 @@ cfine_status coco_dataset_read(const char *path, coco_dataset *out, cfine_error 
     if (status != CFINE_OK) return status;
     json_reader json;
     coco_reading reading = {.json = &json, .dataset = out};
-    json_reader_start(&json, path, text, size);
+    pull_reader_start(&json, path, text, size);
     if (coco_read_top(&reading)) {
         coco_sort_ids(out);
         if (!coco_resolve(&reading)) coco_fail_memory(&json);
@@ -451,22 +451,22 @@ static int coco_read_result(json_reader *json, const coco_dataset *dataset, coco
     char key[32];
     int first = 1, has_image = 0, has_category = 0, has_box = 0, has_score = 0;
     int64_t image = 0, category = 0;
-    if (!json_enter_object(json, "a result")) return 0;
-    while (json_next_key(json, &first, key, sizeof key)) {
+    if (!pull_enter_object(json, "a result")) return 0;
+    while (pull_next_key(json, &first, key, sizeof key)) {
         if (strcmp(key, "image_id") == 0)
-            has_image = json_integer(json, "image_id", &image);
+            has_image = pull_integer(json, "image_id", &image);
         else if (strcmp(key, "category_id") == 0)
-            has_category = json_integer(json, "category_id", &category);
+            has_category = pull_integer(json, "category_id", &category);
         else if (strcmp(key, "bbox") == 0)
             has_box = coco_read_box(json, result.box);
         else if (strcmp(key, "score") == 0)
-            has_score = json_number(json, "score", &result.score);
+            has_score = pull_number(json, "score", &result.score);
         else
-            json_skip(json);
+            pull_skip(json);
     }
     if (json->failed) return 0;
     if (!has_image || !has_category || !has_box || !has_score)
-        return json_fail(json, "a result without %s",
+        return pull_fail(json, "a result without %s",
                          !has_image      ? "image_id"
                          : !has_category ? "category_id"
                          : !has_box      ? "bbox"
@@ -474,7 +474,7 @@ static int coco_read_result(json_reader *json, const coco_dataset *dataset, coco
     result.image = coco_find_image(dataset, image);
     result.category = coco_find_category(dataset, category);
     if (result.image < 0)
-        return json_fail(json,
+        return pull_fail(json,
                          "a result for image id %lld, which the annotations do not list: do the two files belong "
                          "together?",
                          (long long)image);
@@ -494,13 +494,13 @@ cfine_status coco_results_read(const char *path, const coco_dataset *dataset, co
     cfine_status status = coco_read_file(path, &text, &size, error);
     if (status != CFINE_OK) return status;
     json_reader json;
-    json_reader_start(&json, path, text, size);
+    pull_reader_start(&json, path, text, size);
     int first = 1;
     int64_t lost = 0, lost_category = 0;
-    if (json_enter_array(&json, "a results file"))
-        while (json_next_item(&json, &first))
+    if (pull_enter_array(&json, "a results file"))
+        while (pull_next_item(&json, &first))
             if (!coco_read_result(&json, dataset, out, &lost, &lost_category)) break;
-    json_finish(&json);
+    pull_finish(&json);
     free(text);
     if (lost)
         coco_note(&out->notes, "%lld results of categories that are not listed (such as id %lld): passed over",

@@ -11,7 +11,7 @@
 
 enum { JSON_MOST_DEPTH = 256, JSON_MOST_DIGITS = 320 };
 
-void json_reader_start(json_reader *reader, const char *name, const char *text, size_t size) {
+void pull_reader_start(json_reader *reader, const char *name, const char *text, size_t size) {
     memset(reader, 0, sizeof *reader);
     reader->name = name;
     reader->begin = reader->at = text;
@@ -19,7 +19,7 @@ void json_reader_start(json_reader *reader, const char *name, const char *text, 
     if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) reader->at += 3; // a byte order mark
 }
 
-int json_fail(json_reader *reader, const char *format, ...) {
+int pull_fail(json_reader *reader, const char *format, ...) {
     if (reader->failed) return 0;
     reader->failed = 1;
     reader->error.status = CFINE_ERROR_FORMAT;
@@ -38,7 +38,7 @@ int json_fail(json_reader *reader, const char *format, ...) {
     return 0;
 }
 
-char json_peek(json_reader *reader) {
+char pull_peek(json_reader *reader) {
     const char *p = reader->at;
     while (p < reader->end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r')) p++;
     reader->at = p;
@@ -47,7 +47,7 @@ char json_peek(json_reader *reader) {
 
 // What stands at the reader, in words.
 static const char *json_found(json_reader *reader, char *text, size_t size) {
-    char c = json_peek(reader);
+    char c = pull_peek(reader);
     if (c == 0 && reader->at == reader->end) return "the end of the file (is it truncated?)";
     if (c == '{') return "an object";
     if (c == '[') return "an array";
@@ -65,24 +65,24 @@ static const char *json_found(json_reader *reader, char *text, size_t size) {
 static int json_fail_expected(json_reader *reader, const char *what, const char *expected) {
     char text[32];
     const char *found = json_found(reader, text, sizeof text);
-    return json_fail(reader, "%s must be %s, not %s", what, expected, found);
+    return pull_fail(reader, "%s must be %s, not %s", what, expected, found);
 }
 
-int json_enter_object(json_reader *reader, const char *what) {
-    if (json_peek(reader) != '{') return json_fail_expected(reader, what, "an object");
+int pull_enter_object(json_reader *reader, const char *what) {
+    if (pull_peek(reader) != '{') return json_fail_expected(reader, what, "an object");
     reader->at++;
     return 1;
 }
 
-int json_enter_array(json_reader *reader, const char *what) {
-    if (json_peek(reader) != '[') return json_fail_expected(reader, what, "an array");
+int pull_enter_array(json_reader *reader, const char *what) {
+    if (pull_peek(reader) != '[') return json_fail_expected(reader, what, "an array");
     reader->at++;
     return 1;
 }
 
 // Steps over a comma to the next member, or over the closing bracket.
 static int json_next(json_reader *reader, int *first, char closing) {
-    char c = json_peek(reader);
+    char c = pull_peek(reader);
     if (c == closing) {
         reader->at++;
         return 0;
@@ -91,23 +91,23 @@ static int json_next(json_reader *reader, int *first, char closing) {
         if (c != ',') {
             char text[32];
             const char *found = json_found(reader, text, sizeof text);
-            return json_fail(reader, "expected , or %c, found %s", closing, found);
+            return pull_fail(reader, "expected , or %c, found %s", closing, found);
         }
         reader->at++;
-        if (json_peek(reader) == closing) return json_fail(reader, "a comma before %c", closing);
+        if (pull_peek(reader) == closing) return pull_fail(reader, "a comma before %c", closing);
     }
     *first = 0;
     return !reader->failed;
 }
 
-int json_next_item(json_reader *reader, int *first) {
+int pull_next_item(json_reader *reader, int *first) {
     return json_next(reader, first, ']');
 }
 
-int json_next_key(json_reader *reader, int *first, char *key, size_t size) {
+int pull_next_key(json_reader *reader, int *first, char *key, size_t size) {
     if (!json_next(reader, first, '}')) return 0;
-    if (!json_string(reader, "a key", key, size)) return 0;
-    if (json_peek(reader) != ':') return json_fail(reader, "expected : after \"%.40s\"", key);
+    if (!pull_string(reader, "a key", key, size)) return 0;
+    if (pull_peek(reader) != ':') return pull_fail(reader, "expected : after \"%.40s\"", key);
     reader->at++;
     return 1;
 }
@@ -141,27 +141,27 @@ static const char *json_number_end(const char *p, const char *end) {
     return p;
 }
 
-int json_number(json_reader *reader, const char *what, double *out) {
-    char c = json_peek(reader);
+int pull_number(json_reader *reader, const char *what, double *out) {
+    char c = pull_peek(reader);
     if (reader->failed) return 0;
     if (c == 't' && json_word(reader, "true")) return *out = 1, 1;
     if (c == 'f' && json_word(reader, "false")) return *out = 0, 1;
     const char *end = json_number_end(reader->at, reader->end);
     size_t length = (size_t)(end - reader->at);
     if (length == 0) return json_fail_expected(reader, what, "a number");
-    if (length > JSON_MOST_DIGITS) return json_fail(reader, "%s is a number of %zu characters", what, length);
+    if (length > JSON_MOST_DIGITS) return pull_fail(reader, "%s is a number of %zu characters", what, length);
     char text[JSON_MOST_DIGITS + 1]; // strtod wants a terminated string
     memcpy(text, reader->at, length);
     text[length] = 0;
     double value = strtod(text, NULL);
-    if (!isfinite(value)) return json_fail(reader, "%s is beyond what a number can hold: %.40s", what, text);
+    if (!isfinite(value)) return pull_fail(reader, "%s is beyond what a number can hold: %.40s", what, text);
     reader->at = end;
     *out = value;
     return 1;
 }
 
-int json_integer(json_reader *reader, const char *what, int64_t *out) {
-    char c = json_peek(reader);
+int pull_integer(json_reader *reader, const char *what, int64_t *out) {
+    char c = pull_peek(reader);
     if (reader->failed) return 0;
     const char *end = json_number_end(reader->at, reader->end), *p = reader->at + (c == '-');
     if (end == reader->at) return json_fail_expected(reader, what, "an integer");
@@ -172,14 +172,14 @@ int json_integer(json_reader *reader, const char *what, int64_t *out) {
         text[end - reader->at] = 0;
         errno = 0;
         long long value = strtoll(text, NULL, 10);
-        if (errno) return json_fail(reader, "%s is beyond 64 bits: %s", what, text);
+        if (errno) return pull_fail(reader, "%s is beyond 64 bits: %s", what, text);
         reader->at = end;
         *out = value;
         return 1;
     }
     const char *start = reader->at;
     double value;
-    if (!json_number(reader, what, &value)) return 0;
+    if (!pull_number(reader, what, &value)) return 0;
     if (value != floor(value) || fabs(value) > 9007199254740992.0) {
         reader->at = start;
         return json_fail_expected(reader, what, "an integer");
@@ -233,19 +233,19 @@ static int json_unicode(const char **at, const char *end, char utf8[4]) {
     return 4;
 }
 
-int json_string(json_reader *reader, const char *what, char *text, size_t size) {
-    if (json_peek(reader) != '"') return json_fail_expected(reader, what, "a string");
+int pull_string(json_reader *reader, const char *what, char *text, size_t size) {
+    if (pull_peek(reader) != '"') return json_fail_expected(reader, what, "a string");
     const char *p = reader->at + 1;
     size_t length = 0;
     int cut = 0;
     for (;;) {
         if (p == reader->end) {
-            return json_fail(reader, "a string without an end: is the file truncated?");
+            return pull_fail(reader, "a string without an end: is the file truncated?");
         }
         if (*p == '"') break;
         if ((unsigned char)*p < 32) {
             reader->at = p;
-            return json_fail(reader, "a control character in a string");
+            return pull_fail(reader, "a control character in a string");
         }
         char utf8[4] = {*p};
         int bytes = 1;
@@ -264,7 +264,7 @@ int json_string(json_reader *reader, const char *what, char *text, size_t size) 
                     bytes = 0;
                 if (bytes == 0) {
                     reader->at = p;
-                    return json_fail(reader, "a bad escape in a string");
+                    return pull_fail(reader, "a bad escape in a string");
                 }
                 p = digits;
             }
@@ -298,11 +298,11 @@ static int json_skip_string(json_reader *reader) {
             return 1;
         }
     }
-    return json_fail(reader, "a string without an end: is the file truncated?");
+    return pull_fail(reader, "a string without an end: is the file truncated?");
 }
 
 static int json_skip_scalar(json_reader *reader) {
-    char c = json_peek(reader);
+    char c = pull_peek(reader);
     if (c == '"') return json_skip_string(reader);
     if (json_word(reader, "null") || json_word(reader, "true") || json_word(reader, "false")) return 1;
     const char *end = json_number_end(reader->at, reader->end);
@@ -311,25 +311,25 @@ static int json_skip_scalar(json_reader *reader) {
     return 1;
 }
 
-int json_skip(json_reader *reader) {
+int pull_skip(json_reader *reader) {
     char open[JSON_MOST_DEPTH], key[2];
     int first[JSON_MOST_DEPTH], depth = 0;
     do {
         if (depth > 0) { // step to the next member of what is open
-            int more = open[depth - 1] == '{' ? json_next_key(reader, &first[depth - 1], key, sizeof key)
-                                              : json_next_item(reader, &first[depth - 1]);
+            int more = open[depth - 1] == '{' ? pull_next_key(reader, &first[depth - 1], key, sizeof key)
+                                              : pull_next_item(reader, &first[depth - 1]);
             if (reader->failed) return 0;
             if (!more) {
                 depth--;
                 continue;
             }
         }
-        char c = json_peek(reader);
+        char c = pull_peek(reader);
         if (c != '{' && c != '[') {
             if (!json_skip_scalar(reader)) return 0;
             continue;
         }
-        if (depth == JSON_MOST_DEPTH) return json_fail(reader, "nested more than %d deep", JSON_MOST_DEPTH);
+        if (depth == JSON_MOST_DEPTH) return pull_fail(reader, "nested more than %d deep", JSON_MOST_DEPTH);
         open[depth] = c;
         first[depth++] = 1;
         reader->at++;
@@ -337,9 +337,9 @@ int json_skip(json_reader *reader) {
     return !reader->failed;
 }
 
-int json_finish(json_reader *reader) {
+int pull_finish(json_reader *reader) {
     if (reader->failed) return 0;
-    json_peek(reader);
-    if (reader->at != reader->end) return json_fail(reader, "more after the end of the value");
+    pull_peek(reader);
+    if (reader->at != reader->end) return pull_fail(reader, "more after the end of the value");
     return 1;
 }

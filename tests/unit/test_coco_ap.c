@@ -237,18 +237,18 @@ static void test_strings(void **state) {
     json_reader reader;
     char text[8];
     const char pair[] = "\"\\ud83d\\ude00\\ud83d\\n\"";
-    json_reader_start(&reader, "pair", pair, sizeof pair - 1);
-    assert_true(json_string(&reader, "it", text, sizeof text)); // cut before the lone half
-    assert_int_equal(json_finish(&reader), 1);
+    pull_reader_start(&reader, "pair", pair, sizeof pair - 1);
+    assert_true(pull_string(&reader, "it", text, sizeof text)); // cut before the lone half
+    assert_int_equal(pull_finish(&reader), 1);
     const char cut[] = "\"abcdef\xc3\xa4\"";
-    json_reader_start(&reader, "cut", cut, sizeof cut - 1);
-    assert_true(json_string(&reader, "it", text, sizeof text));
+    pull_reader_start(&reader, "cut", cut, sizeof cut - 1);
+    assert_true(pull_string(&reader, "it", text, sizeof text));
     assert_string_equal(text, "abcdef");
     const char bad[] = "\"\\x\"";
-    json_reader_start(&reader, "bad", bad, sizeof bad - 1);
-    assert_false(json_string(&reader, "it", text, sizeof text));
+    pull_reader_start(&reader, "bad", bad, sizeof bad - 1);
+    assert_false(pull_string(&reader, "it", text, sizeof text));
     int64_t value;
-    assert_false(json_integer(&reader, "it", &value)); // errors are sticky
+    assert_false(pull_integer(&reader, "it", &value)); // errors are sticky
     assert_non_null(strstr(reader.error.message, "bad escape"));
 }
 

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Status and text of a failure, as the library's functions give them; and the clock.
+#ifndef SERVE_PROBLEM_H
+#define SERVE_PROBLEM_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "cfine/cfine.h"
+
+__attribute__((format(printf, 3, 4))) static inline cfine_status serve_fail(cfine_error *error, cfine_status status,
+                                                                            const char *format, ...) {
+    if (!error) return status;
+    error->status = status;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(error->message, sizeof error->message, format, args);
+    va_end(args);
+    return status;
+}
+
+// Seconds of a clock that only goes forward.
+static inline double serve_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+#endif

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A `cfine serve` under test: started on a free port of the loopback, asked over HTTP, ended."""
+import contextlib
+import http.client
+import json
+import os
+import random
+import re
+import subprocess
+import tempfile
+import threading
+import time
+
+
+def picture(seed, width=200, height=150):
+    """A PPM file with some rectangles."""
+    r = random.Random(seed)
+    pixels = bytearray(bytes(r.choices(range(256), k=3)) * (width * height))
+    for _ in range(6):
+        colour, x, y = bytes(r.choices(range(256), k=3)), r.randrange(width - 60), r.randrange(height - 60)
+        for row in range(y, y + r.randrange(20, 60)):
+            pixels[3 * (row * width + x):3 * (row * width + x + 50)] = colour * 50
+    return b"P6 %d %d 255\n" % (width, height) + bytes(pixels)
+
+
+class Server:
+    def __init__(self, cfine, model, *words):
+        self.notes = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([cfine, "serve", "--model", model, "--port", "0", *words],
+                                        stderr=self.notes, stdout=subprocess.PIPE)
+        try:
+            self.port = int(self.wait_for(r"Serving .*:(\d+)$").group(1))
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def said(self):
+        self.notes.seek(0)
+        return self.notes.read()
+
+    def wait_for(self, pattern, seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = re.search(pattern, self.said(), re.M)
+            if found:
+                return found
+            assert self.process.poll() is None, self.said()
+            time.sleep(0.02)
+        raise AssertionError(pattern + " not in: " + self.said())
+
+    def connect(self, timeout=60):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def ask(self, method, path, body=None, headers=None):
+        """Status, headers, body."""
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, headers or {})
+            reply = connection.getresponse()
+            return reply.status, reply.headers, reply.read()
+        finally:
+            connection.close()
+
+    def detect(self, body, query="", headers=None):
+        status, _, answer = self.ask("POST", "/v1/detect" + query, body, headers)
+        assert status == 200, (status, answer)
+        return json.loads(answer)["detections"]
+
+    def refused(self, status, method, path, body=None, headers=None):
+        got, head, answer = self.ask(method, path, body, headers)
+        assert got == status, (got, status, path, answer)
+        error = json.loads(answer)["error"]
+        assert error and "\n" not in error
+        return head, error
+
+    def metric(self, name):
+        text = self.ask("GET", "/metrics")[2].decode()
+        found = re.search("^" + re.escape(name) + r" (\S+)$", text, re.M)
+        return float(found.group(1)) if found else 0.0
+
+    def end(self, signal=15):
+        self.process.send_signal(signal)
+        status = self.process.wait(60)
+        self.process.stdout.close()
+        return status
+
+
+@contextlib.contextmanager
+def serving(cfine, model, *words):
+    server = Server(cfine, model, *words)
+    try:
+        yield server
+        assert server.process.poll() is None, server.said()
+        assert server.end() == 0, server.said()
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+        notes = server.said()
+        server.notes.close()
+    assert "Sanitizer" not in notes and "runtime error" not in notes, notes
+
+
+def detected(cfine, model, files, *words):
+    """What `cfine detect` finds, a list for each file."""
+    done = subprocess.run([cfine, "detect", "--model", model, "--json", *words, *files], capture_output=True, text=True,
+                          check=True)
+    return [json.loads(line)["detections"] for line in done.stdout.splitlines()]
+
+
+def in_threads(count, work):
+    """Runs work(i) in threads and raises what one of them raised."""
+    failures = []
+
+    def run(i):
+        try:
+            work(i)
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def resident(process):
+    """KiB of memory in use."""
+    with open("/proc/%d/status" % process.pid) as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+
+def cores():
+    return len(os.sched_getaffinity(0))
