@@ -183,7 +183,10 @@ static int detect(const detect_args *args, const cli_inputs *inputs) {
     cfine_error error;
     if (cli_open_session(&args->model, args->profile, &run.session, &error) != CFINE_OK) {
         cli_error("%s", error.message);
-        return CLI_FAILED; // the queue is left as it is: its thread may be waiting for standard input
+        // A thread that waits for standard input may wait for ever: then the end of the program ends it.
+        if (!inputs->standard_input) cli_image_queue_stop(run.queue);
+        cli_annotations_release(&run.copies);
+        return CLI_FAILED;
     }
     run.phases.open = cli_seconds() - start;
     run.loaded = cli_alloc((size_t)run.batch, sizeof *run.loaded);

@@ -104,7 +104,6 @@ static void report_libraries(void) {
         void *library = dlopen(libraries[i].file, RTLD_LAZY | RTLD_LOCAL);
         if (library) {
             printf("library      %s: found, for %s\n", libraries[i].file, libraries[i].purpose);
-            dlclose(library);
             continue;
         }
         char *what = cli_format("%s is missing: no %s", libraries[i].file, libraries[i].purpose);

@@ -89,11 +89,11 @@ static void add_pattern(cli_inputs *inputs, const char *pattern) {
 
 void cli_inputs_expand(char **words, int count, cli_inputs *out) {
     *out = (cli_inputs){0};
-    int standard_input = 0;
     for (int i = 0; i < count; i++) {
         struct stat info;
         if (strcmp(words[i], "-") == 0) {
-            if (standard_input++ == 0) add_path(out, cli_format("-"));
+            if (!out->standard_input) add_path(out, cli_format("-"));
+            out->standard_input = 1;
         } else if (stat(words[i], &info) == 0) {
             add_existing(out, words[i], &info);
         } else if (errno == ENOENT && strpbrk(words[i], "*?[")) {

@@ -8,7 +8,8 @@
 typedef struct cli_inputs {
     char **paths;
     size_t count;
-    int failed; // words that gave no image; each was reported
+    int standard_input; // 1 if that is among them
+    int failed;         // words that gave no image; each was reported
 } cli_inputs;
 
 // Files stand for themselves, folders for the images in them (by name, sorted, not the folders below), patterns that

@@ -26,6 +26,9 @@ static void jpeg_give_up(j_common_ptr info) {
 }
 
 static cfine_status encode_jpeg(const cfine_image *image, uint8_t **bytes, size_t *size, cfine_error *error) {
+    if (image->width > JPEG_MAX_DIMENSION || image->height > JPEG_MAX_DIMENSION)
+        return draw_fail(error, CFINE_ERROR_UNSUPPORTED, "cannot encode a JPEG of %dx%d: the most is %ld each way",
+                         image->width, image->height, (long)JPEG_MAX_DIMENSION);
     struct jpeg_compress_struct info = {0};
     jpeg_errors errors;
     unsigned char *out = NULL;
@@ -33,9 +36,9 @@ static cfine_status encode_jpeg(const cfine_image *image, uint8_t **bytes, size_
     info.err = jpeg_std_error(&errors.base);
     errors.base.error_exit = jpeg_give_up;
     if (setjmp(errors.escape)) {
-        jpeg_destroy_compress(&info);
-        return draw_fail(error, CFINE_ERROR_UNSUPPORTED, "cannot encode a JPEG of %dx%d: %s", image->width,
-                         image->height, errors.message);
+        jpeg_destroy_compress(&info); // the output is libjpeg's until it is finished, and lost: it was short of memory
+        return draw_fail(error, CFINE_ERROR_MEMORY, "cannot encode a JPEG of %dx%d: %s", image->width, image->height,
+                         errors.message);
     }
     jpeg_create_compress(&info);
     jpeg_mem_dest(&info, &out, &out_size);

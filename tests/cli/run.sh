@@ -17,6 +17,8 @@ mkdir "$work/run" "$work/home"
 DATA=$source/tests/data TOOLS=$source/tests/cli
 CFINE_MODELS=$DATA HOME=$work/home LC_ALL=C
 export DATA TOOLS CFINE_MODELS HOME LC_ALL
+LSAN_OPTIONS=suppressions=$TOOLS/lsan.supp:print_suppressions=0
+export LSAN_OPTIONS
 unset CFINE_CPU CFINE_CACHE XDG_CACHE_HOME HF_ENDPOINT HF_TOKEN http_proxy https_proxy
 mkdir "$work/bin"
 ln -s "$program" "$work/bin/cfine"
