@@ -7,6 +7,9 @@ the oracle's compare.py matches their raw outputs: once from the Hugging Face di
 .pth of the same weights (not of tiny: tensors do not tell its number of heads, and it is no published size). Prints a table; exit status 0 if every row has 98 % or more of the reference's best 100 a photo
 and not one pixel of preprocessing differs, 1 if not, 77 (skipped) where the oracle is not there.
 
+Checkpoints with drawn weights amplify rounding, deep ones most: where PyTorch's FP32 does not match its own FP64, nothing else can
+match it either. --double compares with the reference in FP64 instead, and adds a row for PyTorch's FP32.
+
 The oracle is a folder beside the checkout (CFINE_SHARED) and a Python with PyTorch and transformers (CFINE_PYTHON).
 X takes several gigabytes and minutes.
 """
@@ -71,25 +74,43 @@ def compare(reference, ours):
     return round(share * total), total, float(pixels.group(1)), errors
 
 
-def row(size, kind, model, references, options):
-    """Runs cfine on every portion of the photos and adds up what compare.py says of each."""
+def references_of(size, directory, photos, double, options):
+    """The reference's raw outputs, kept from run to run: pairs of some photos and the file of their outputs."""
+    kept = []
+    for i in range(0, len(photos), TOGETHER[size]):
+        some = photos[i:i + TOGETHER[size]]
+        raw = os.path.join(options.work, f"{os.path.basename(directory)}-{'fp64' if double else 'fp32'}-"
+                                         f"{i}-{len(some)}.safetensors")
+        if not os.path.exists(raw):
+            must([PYTHON, oracle("reference.py"), directory] + some + ["--raw", raw] + ["--double"] * double)
+        kept.append((some, raw))
+    return kept
+
+
+def row(size, kind, references, answer):
+    """Adds up what compare.py says of each portion of the photos; answer(photos, index) gives seconds and a file."""
     matched = total = pixels = seconds = 0
     errors = []
     for i, (photos, reference) in enumerate(references):
-        ours = os.path.join(options.work, f"{size}-{kind}-{i}.safetensors")
-        command = [options.cfine, "detect", "--model", model, "--no-orientation", "--raw", ours, "--json",
-                   "--precision", options.precision] + (["--cpu", options.cpu] if options.cpu else [])
-        seconds += must(command + photos)
+        took, ours = answer(photos, i)
         part = compare(reference, ours)
-        matched, total, pixels = matched + part[0], total + part[1], max(pixels, part[2])
+        matched, total, pixels, seconds = matched + part[0], total + part[1], max(pixels, part[2]), seconds + took
         errors.append(part[3])
-        os.unlink(ours)
     share = matched / total
     good = share >= 0.98 and pixels == 0
     print(f"{size:5} {kind:4} {share:8.2%} {pixels:8.1g} {sorted(e[0] for e in errors)[len(errors) // 2]:9.1e} "
           f"{max(e[1] for e in errors):9.1e} {sorted(e[2] for e in errors)[len(errors) // 2]:9.1e} "
           f"{max(e[3] for e in errors):9.1e} {seconds:8.1f}  {'ok' if good else 'FAILED'}", flush=True)
     return good
+
+
+def cfine_answers(size, model, options):
+    def answer(photos, index):
+        ours = os.path.join(options.work, f"{size}-ours-{index}.safetensors")
+        command = [options.cfine, "detect", "--model", model, "--no-orientation", "--raw", ours, "--json",
+                   "--precision", options.precision] + (["--cpu", options.cpu] if options.cpu else [])
+        return must(command + photos), ours
+    return answer
 
 
 def main():
@@ -102,6 +123,7 @@ def main():
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--cpu", help="limit the instruction sets, as cfine's --cpu")
     parser.add_argument("--no-pth", action="store_true")
+    parser.add_argument("--double", action="store_true", help="compare with the reference in double precision")
     options = parser.parse_args()
 
     if not os.path.exists(oracle("reference.py")):
@@ -118,15 +140,13 @@ def main():
     good = True
     for size in options.size:
         directory, pth = checkpoint(size, options)
-        references = []
-        for i in range(0, len(photos), TOGETHER[size]):
-            raw = os.path.join(options.work, f"{size}-{options.seed}-reference-{i}-{options.photos}.safetensors")
-            if not os.path.exists(raw):
-                must([PYTHON, oracle("reference.py"), directory] + photos[i:i + TOGETHER[size]] + ["--raw", raw])
-            references.append((photos[i:i + TOGETHER[size]], raw))
-        good &= row(size, "dir", directory, references, options)
+        references = references_of(size, directory, photos, options.double, options)
+        good &= row(size, "dir", references, cfine_answers(size, directory, options))
         if not options.no_pth and size != "tiny":
-            good &= row(size, "pth", pth, references, options)
+            good &= row(size, "pth", references, cfine_answers(size, pth, options))
+        if options.double:
+            single = references_of(size, directory, photos, False, options)
+            row(size, "fp32", references, lambda photos, i: (0, single[i][1]))  # told, not judged
     sys.exit(0 if good else 1)
 
 
