@@ -16,6 +16,7 @@
     verb(info) \
     verb(doctor) \
     verb(serve) \
+    verb(triton) \
     verb(completion) \
     verb(manual)
 // clang-format on
