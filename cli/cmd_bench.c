@@ -5,6 +5,7 @@
 
 #include "bench/bench.h"
 #include "bench/bench_lists.h"
+#include "bench/bench_peer.h"
 #include "eval_run.h"
 #include "heap.h"
 #include "inputs.h"
@@ -17,7 +18,7 @@ enum { MOST_ROWS = 512, ROUND_RUNS = 5, MOST_PICTURES = 64, LEAST_RUNS = 10, MOS
 
 typedef struct {
     cli_model_args model; // precision, batch and queries come from the lists
-    const char *precisions, *batches, *queries, *engines, *scopes, *images, *data, *calibration;
+    const char *precisions, *batches, *queries, *engines, *scopes, *images, *data, *calibration, *python;
     int sweep, runs, warmup, json, markdown, profile;
     double seconds;
 } bench_args;
@@ -59,6 +60,8 @@ static const cli_option options[] = {
     {"cpu", 0, "LEVEL",
      "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)", CLI_CHOICE,
      offsetof(bench_args, model.cpu), .choices = cli_cpu_levels},
+    {"python", 0, "FILE", "Python that has the other engines (default: python3)", CLI_TEXT,
+     offsetof(bench_args, python), .completion = CLI_COMPLETE_FILES},
     {"profile", 0, NULL, "tell where the time of the forward pass goes", CLI_FLAG, offsetof(bench_args, profile)},
     {"json", 'j', NULL, "print one JSON object a line for each row", CLI_FLAG, offsetof(bench_args, json)},
     {"markdown", 0, NULL, "print a Markdown table", CLI_FLAG, offsetof(bench_args, markdown)},
@@ -70,7 +73,8 @@ typedef struct {
     bench_pictures pictures;
     bench_row *rows;
     int row_count;
-    int failed; // rows of cfine that could not run
+    bench_peers *peers; // who run the rows of other engines
+    int failed;         // rows that could not run, missing engines aside
 } bench;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -164,8 +168,11 @@ static void open_rows(bench *run) {
     for (int i = 0; i < run->row_count; i++) {
         bench_row *row = &run->rows[i];
         cfine_error error;
-        if (bench_cfine_open(row, &run->args->model, run->args->calibration, find_like(run, row), &error) == CFINE_OK)
-            continue;
+        cfine_status status =
+            row->engine == BENCH_CFINE
+                ? bench_cfine_open(row, &run->args->model, run->args->calibration, find_like(run, row), &error)
+                : bench_peer_open(run->peers, row, &error);
+        if (status == CFINE_OK) continue;
         snprintf(row->note, sizeof row->note, "%s", error.message);
         run->failed++;
     }
@@ -307,6 +314,7 @@ static int run_bench(bench *run) {
     const bench_args *args = run->args;
     if (args->images && !read_pictures(&run->pictures, args->images)) return CLI_FAILED;
     if (!plan_rows(run)) return CLI_FAILED;
+    run->peers = bench_peers_create(args->python ? args->python : "python3", &args->model);
     open_rows(run);
     run_rounds(run);
     cfine_error error;
@@ -323,6 +331,7 @@ static void release_bench(bench *run) {
         free(run->rows[i].milliseconds);
     }
     free(run->rows);
+    bench_peers_destroy(run->peers);
     release_pictures(&run->pictures);
 }
 
@@ -372,7 +381,8 @@ const cli_verb cli_verb_bench = {
     .example = "cfine bench --precision fp32,bf16 --batch 1,8\n"
                "cfine bench --model my.plan --images photos/ --markdown\n"
                "cfine bench --sweep batch --json > times.jsonl\n"
-               "cfine bench --precision bf16 --profile\n",
+               "cfine bench --precision bf16 --profile\n"
+               "cfine bench --engine pytorch,onnxruntime,openvino,cfine --model my-model/ --markdown\n",
     .options = options,
     .option_count = CLI_COUNT(options),
     .run = run_verb,

@@ -54,6 +54,17 @@ def main():
         run("--images", folder + "/empty", status=1)
         assert "AP50" in run("--images", folder, "--data", folder + "/truth.json", "--runs", "2", "--markdown")[0]
 
+    # A missing engine is a row that says how to get it, and no failure.
+    missing = rows("--engine", "onnxruntime,cfine", "--python", "/no/python", "--runs", "2")
+    assert "--python" in missing[0]["note"] and "mean_ms" in missing[1], missing
+    # Without modules of any kind Python still answers, and names the one to install.
+    with tempfile.TemporaryDirectory() as folder:
+        with open(folder + "/python", "w") as f:
+            f.write("#!/bin/sh\nexec %s -S -E \"$@\"\n" % sys.executable)
+        os.chmod(folder + "/python", 0o755)
+        missing = rows("--engine", "onnxruntime,openvino,pytorch", "--python", folder + "/python", "--runs", "2")
+        assert all("pip install" in r["note"] for r in missing), missing
+
     assert "The slowest steps" in run("--runs", "2", "--profile")[0]
     assert run("--runs", "2", "--markdown")[0].count("| images/s |") == 1
     for words in (["--scope", "image"], ["--scope", "sideways"], ["--batch", "0"], ["--batch", "1,1"], ["--batch", ""], ["--precision", "fp8"], ["--json", "--profile"], ["--data", "x"]):
