@@ -99,9 +99,27 @@ void cf_cpu_model(char *text, size_t size) {
     while (*brand == ' ') brand++;
     snprintf(text, size, "%s", *brand ? brand : "unknown");
 }
+uint32_t cf_cpu_flush_subnormals(void) {
+    enum { DENORMALS_ARE_ZERO = 1 << 6, FLUSH_TO_ZERO = 1 << 15 };
+    uint32_t before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before | DENORMALS_ARE_ZERO | FLUSH_TO_ZERO);
+    return before;
+}
+
+void cf_cpu_set_float_mode(uint32_t mode) {
+    __builtin_ia32_ldmxcsr(mode);
+}
 #else
 static uint32_t detect(void) {
     return 0;
+}
+
+uint32_t cf_cpu_flush_subnormals(void) {
+    return 0;
+}
+
+void cf_cpu_set_float_mode(uint32_t mode) {
+    (void)mode;
 }
 
 void cf_cpu_model(char *text, size_t size) {

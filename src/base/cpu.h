@@ -34,6 +34,11 @@ void cf_cpu_describe(uint32_t features, char *text, size_t size);
 // Brand string of CPUID, or "unknown".
 void cf_cpu_model(char *text, size_t size);
 
+// Makes arithmetic of the calling thread treat subnormal numbers as zero until the mode is put back: on Intel each one
+// costs over a hundred cycles, and the tails of exponentials are full of them. Returns the mode before.
+uint32_t cf_cpu_flush_subnormals(void);
+void cf_cpu_set_float_mode(uint32_t mode);
+
 // Cores this process may run on (affinity mask).
 int cf_cpu_count(void);
 

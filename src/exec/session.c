@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+#include "base/cpu.h"
 #include "base/memory.h"
 
 static cf_tensor resolve(const cf_session *session, const cf_tensor *tensor, int64_t offset) {
@@ -98,6 +99,7 @@ static void run_steps(void *arg, const cf_team *team) {
     cf_session *session = arg;
     const cf_plan *plan = session->plan;
     int timing = session->profile && team->thread == 0;
+    uint32_t mode = cf_cpu_flush_subnormals();
     double before = timing ? now() : 0;
     for (int i = 0; i < plan->step_count; i++) {
         if (plan->steps[i].waits || session->profile) cf_team_barrier(team); // profiles need one step at a time
@@ -108,6 +110,7 @@ static void run_steps(void *arg, const cf_team *team) {
             before = after;
         }
     }
+    cf_cpu_set_float_mode(mode);
 }
 
 void cf_session_forward(cf_session *session, int images) {
