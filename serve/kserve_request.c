@@ -239,6 +239,7 @@ static cfine_status check_value_count(const uint8_t *json, size_t size, const ks
 cfine_status kserve_request_parse(const uint8_t *body, size_t size, size_t json_size, const kserve_limits *limits,
                                   kserve_request *out, cfine_error *error) {
     *out = (kserve_request){.threshold = -1};
+    if (!size) return bad(error, "the body is empty");
     if (json_size > size)
         return serve_fail(error, CFINE_ERROR_FORMAT, "Inference-Header-Content-Length is %zu, the body has %zu bytes",
                           json_size, size);
@@ -246,9 +247,13 @@ cfine_status kserve_request_parse(const uint8_t *body, size_t size, size_t json_
     json_error_t problem;
     json_t *root = json_loadb((const char *)body, json_size, JSON_REJECT_DUPLICATES, &problem);
     if (!root || !json_is_object(root)) {
+        int is_json = root != NULL;
         json_decref(root);
-        return root ? bad(error, "the JSON is no object")
-                    : serve_fail(error, CFINE_ERROR_FORMAT, "not JSON: %s at byte %d", problem.text, problem.position);
+        for (char *at = problem.text; *at && !is_json; at++) // it quotes what it found
+            if ((unsigned char)*at < 0x20 || (unsigned char)*at >= 0x7F) *at = '?';
+        return is_json
+                   ? bad(error, "the JSON is no object")
+                   : serve_fail(error, CFINE_ERROR_FORMAT, "not JSON: %s at byte %d", problem.text, problem.position);
     }
     binary_tail tail = {body + json_size, body + size};
     cfine_status status = read_parameters(root, out, error);

@@ -70,6 +70,7 @@ cfine_status serve_multipart_find(const char *content_type, const uint8_t *body,
         !delimiter[4])
         return serve_fail(error, CFINE_ERROR_FORMAT, "multipart/form-data without a boundary of 1 to %d characters",
                           MAX_BOUNDARY);
+    if (!size) return serve_fail(error, CFINE_ERROR_FORMAT, "the body is empty");
     size_t length = strlen(delimiter);
     const uint8_t *end = body + size, *at;
     if (size >= length - 2 && memcmp(body, delimiter + 2, length - 2) == 0)

@@ -12,6 +12,9 @@ import threading
 import time
 
 
+SUPPRESSED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli", "lsan.supp")
+
+
 def picture(seed, width=200, height=150):
     """A PPM file with some rectangles."""
     r = random.Random(seed)
@@ -27,7 +30,8 @@ class Server:
     def __init__(self, cfine, model, *words):
         self.notes = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen([cfine, "serve", "--model", model, "--port", "0", *words],
-                                        stderr=self.notes, stdout=subprocess.PIPE)
+                                        stderr=self.notes, stdout=subprocess.PIPE,
+                                        env=dict(os.environ, LSAN_OPTIONS="suppressions=" + SUPPRESSED))
         try:
             self.port = int(self.wait_for(r"Serving .*:(\d+)$").group(1))
         except BaseException:
@@ -92,6 +96,9 @@ def serving(cfine, model, *words):
         yield server
         assert server.process.poll() is None, server.said()
         assert server.end() == 0, server.said()
+    except BaseException:
+        print(server.said())
+        raise
     finally:
         if server.process.poll() is None:
             server.process.kill()
@@ -131,7 +138,3 @@ def resident(process):
     """KiB of memory in use."""
     with open("/proc/%d/status" % process.pid) as f:
         return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
-
-
-def cores():
-    return len(os.sched_getaffinity(0))
