@@ -11,6 +11,7 @@
     verb(detect) \
     verb(eval) \
     verb(bench) \
+    verb(build) \
     verb(export) \
     verb(pull) \
     verb(info) \

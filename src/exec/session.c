@@ -25,12 +25,14 @@ cf_tensor cf_session_boxes(const cf_session *session) {
     return resolve(session, &session->plan->boxes.tensor, session->plan->boxes.offset);
 }
 
-static void resolve_calls(cf_session *session) {
+static void resolve_calls(cf_session *session, int threads) {
     const cf_plan *plan = session->plan;
     for (int i = 0; i < plan->step_count; i++) {
         const cf_step *step = &plan->steps[i];
         cf_call *call = &session->calls[i];
-        call->problem = &step->problem;
+        session->problems[i] = step->problem;
+        session->problems[i].threads = threads;
+        call->problem = &session->problems[i];
         for (int k = 0; k < step->problem.inputs; k++)
             call->in[k] = resolve(session, &step->problem.in[k], step->in_offset[k]);
         call->out[0] = resolve(session, &step->problem.out[0], step->out_offset);
@@ -62,17 +64,18 @@ cfine_status cf_session_create(cf_plan *plan, int threads, int pin, int profile,
     session->workspace = cf_alloc_aligned((size_t)plan->workspace_bytes);
     session->scratch_bytes = scratch_wanted(plan, threads);
     session->scratch = cf_alloc_aligned(session->scratch_bytes);
+    session->problems = cf_alloc((size_t)plan->step_count, sizeof *session->problems);
     session->calls = cf_alloc((size_t)plan->step_count, sizeof *session->calls);
     session->step_seconds = cf_alloc((size_t)plan->step_count, sizeof *session->step_seconds);
     cfine_status status = CFINE_OK;
-    if (!session->workspace || !session->scratch || !session->calls || !session->step_seconds)
+    if (!session->workspace || !session->scratch || !session->problems || !session->calls || !session->step_seconds)
         status = cf_fail_memory(err, "session workspace", (size_t)plan->workspace_bytes + session->scratch_bytes);
     if (status == CFINE_OK) status = cf_pool_create(threads, pin, &session->pool, err);
     if (status != CFINE_OK) {
         cf_session_destroy(session);
         return status;
     }
-    resolve_calls(session);
+    resolve_calls(session, threads);
     *out = session;
     return CFINE_OK;
 }
@@ -82,6 +85,7 @@ void cf_session_destroy(cf_session *session) {
     cf_pool_destroy(session->pool);
     if (session->workspace) cf_free_aligned(session->workspace, (size_t)session->plan->workspace_bytes);
     if (session->scratch) cf_free_aligned(session->scratch, session->scratch_bytes);
+    cf_free(session->problems);
     cf_free(session->calls);
     cf_free(session->step_seconds);
     cf_plan_release(session->plan);

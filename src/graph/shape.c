@@ -7,6 +7,13 @@
         if (!(condition)) return cf_fail(err, CFINE_ERROR_INTERNAL, __VA_ARGS__);                                      \
     } while (0)
 
+// Kernels, strides, paddings and numbers of points are small; the limit keeps sums of them far from overflow.
+enum { SMALL = 64 };
+
+static int small(int32_t value, int32_t least) {
+    return value >= least && value <= SMALL;
+}
+
 static int same_shape(const cf_value *a, const cf_value *b) {
     return a->h == b->h && a->w == b->w && a->c == b->c;
 }
@@ -15,10 +22,13 @@ static cfine_status conv_shape(const cf_graph *graph, const cf_node *node, cf_va
     const cf_value *in = &graph->values[node->inputs[0]];
     const cf_conv_attr *attr = &node->attr.conv;
     const cf_constant *weight = &node->constants[0], *bias = &node->constants[1];
-    REQUIRE(attr->stride >= 1 && attr->groups >= 1 && weight->rank == 4, "conv: bad attributes");
+    REQUIRE(small(attr->stride, 1) && attr->groups >= 1 && weight->rank == 4 && small(attr->kernel_h, 1) &&
+                small(attr->kernel_w, 1) && small(attr->pad_top, 0) && small(attr->pad_left, 0) &&
+                small(attr->pad_bottom, 0) && small(attr->pad_right, 0),
+            "conv: bad attributes");
     REQUIRE(weight->shape[2] == attr->kernel_h && weight->shape[3] == attr->kernel_w, "conv: weight is not %dx%d",
             attr->kernel_h, attr->kernel_w);
-    REQUIRE(weight->shape[1] * attr->groups == in->c, "conv: weight wants %d channels, the input has %d",
+    REQUIRE((int64_t)weight->shape[1] * attr->groups == in->c, "conv: weight wants %d channels, the input has %d",
             weight->shape[1] * attr->groups, in->c);
     REQUIRE(weight->shape[0] % attr->groups == 0, "conv: %d outputs in %d groups", weight->shape[0], attr->groups);
     REQUIRE(!bias->data || (bias->rank == 1 && bias->shape[0] == weight->shape[0]), "conv: bias has another length");
@@ -34,9 +44,12 @@ static cfine_status conv_shape(const cf_graph *graph, const cf_node *node, cf_va
 }
 
 static cfine_status pool_shape(const cf_value *in, const cf_pool_attr *attr, cf_value *out, cfine_error *err) {
+    REQUIRE(small(attr->kernel, 1) && small(attr->pad_top, 0) && small(attr->pad_left, 0) &&
+                small(attr->pad_bottom, 0) && small(attr->pad_right, 0),
+            "pool: bad attributes");
     int h = in->h + attr->pad_top + attr->pad_bottom - attr->kernel;
     int w = in->w + attr->pad_left + attr->pad_right - attr->kernel;
-    REQUIRE(attr->stride >= 1 && h >= 0 && w >= 0, "pool: %dx%d input is smaller than the window", in->h, in->w);
+    REQUIRE(small(attr->stride, 1) && h >= 0 && w >= 0, "pool: %dx%d input is smaller than the window", in->h, in->w);
     out->h = h / attr->stride + 1;
     out->w = w / attr->stride + 1;
     out->c = in->c;
@@ -84,17 +97,22 @@ static cfine_status deform_shape(const cf_graph *graph, const cf_node *node, cf_
     const cf_value *offsets = &graph->values[node->inputs[0]], *weights = &graph->values[node->inputs[1]];
     const cf_value *boxes = &graph->values[node->inputs[2]], *memory = &graph->values[node->inputs[3]];
     const cf_deform_attr *attr = &node->attr.deform;
-    int points = 0, tokens = 0;
+    int points = 0;
+    int64_t tokens = 0;
+    REQUIRE(attr->levels >= 1 && attr->levels <= CF_DEFORM_LEVELS && small(attr->heads, 1),
+            "deform: %d levels, %d heads", attr->levels, attr->heads);
+    for (int i = 0; i < attr->levels; i++)
+        REQUIRE(small(attr->points[i], 0) && attr->height[i] >= 1 && attr->width[i] >= 1, "deform: bad level %d", i);
     for (int i = 0; i < attr->levels; i++) {
         points += attr->points[i];
-        tokens += attr->height[i] * attr->width[i];
+        tokens += (int64_t)attr->height[i] * attr->width[i];
     }
-    REQUIRE(tokens == memory->w && memory->h == 1, "deform: levels have %d tokens, memory %d", tokens, memory->w);
+    REQUIRE(tokens == memory->w && memory->h == 1, "deform: levels have %lld tokens, memory %d", (long long)tokens,
+            memory->w);
     REQUIRE(offsets->c == attr->heads * points * 2 && weights->c == attr->heads * points && boxes->c == 4,
             "deform: %d heads of %d points do not fit %d offsets, %d weights", attr->heads, points, offsets->c,
             weights->c);
-    REQUIRE(attr->heads >= 1 && memory->c % attr->heads == 0, "deform: %d channels in %d heads", memory->c,
-            attr->heads);
+    REQUIRE(memory->c % attr->heads == 0, "deform: %d channels in %d heads", memory->c, attr->heads);
     REQUIRE(offsets->w == weights->w && offsets->w == boxes->w, "deform: numbers of queries differ");
     *out = (cf_value){.h = 1, .w = boxes->w, .c = memory->c};
     return CFINE_OK;

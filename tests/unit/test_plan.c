@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// The compiler's parts: memory by lifetime, passes, barriers, and plan files that are refused when anything is off.
+#include "unit/test.h"
+
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "exec/session.h"
+#include "graph/passes/passes.h"
+#include "model/model.h"
+#include "plan/planfile.h"
+
+static cfine_error error;
+
+static uint32_t random_state = 1;
+
+static uint32_t next_random(uint32_t limit) {
+    random_state = random_state * 1664525 + 1013904223;
+    return (random_state >> 8) % limit;
+}
+
+// No two buffers that live at the same time share a byte, and the total is what the last one needs.
+static void memory_never_overlaps(void **state) {
+    (void)state;
+    enum { COUNT = 60 };
+    for (int round = 0; round < 200; round++) {
+        cf_buffer buffers[COUNT] = {0};
+        int32_t scratch[COUNT];
+        for (int i = 0; i < COUNT; i++) {
+            buffers[i].first = (int32_t)next_random(50);
+            buffers[i].last = buffers[i].first + (int32_t)next_random(10);
+            buffers[i].bytes = next_random(4) ? 1 + next_random(10000) : 0;
+        }
+        int64_t total = cf_memory_plan(buffers, COUNT, scratch), most = 0;
+        for (int i = 0; i < COUNT; i++) {
+            if (buffers[i].bytes == 0) continue;
+            if (buffers[i].offset + buffers[i].bytes > most) most = buffers[i].offset + buffers[i].bytes;
+            assert_int_equal(buffers[i].offset % 64, 0);
+            for (int k = 0; k < i; k++) {
+                int together =
+                    buffers[k].bytes && buffers[i].first <= buffers[k].last && buffers[k].first <= buffers[i].last;
+                int apart = buffers[i].offset >= buffers[k].offset + buffers[k].bytes ||
+                            buffers[k].offset >= buffers[i].offset + buffers[i].bytes;
+                assert_true(!together || apart);
+            }
+        }
+        assert_int_equal(total, most);
+    }
+}
+
+static cf_plan *build_tiny(int passes, int batch, int threads) {
+    cf_checkpoint *checkpoint;
+    cf_graph *graph;
+    cf_plan *plan;
+    assert_ok(cf_checkpoint_open(CFINE_SOURCE_DIR "/tests/data/tiny", &checkpoint, &error));
+    assert_ok(cf_model_build(checkpoint, NULL, &graph, &error));
+    if (passes) assert_ok(cf_passes_run(graph, &error));
+    cf_plan_request request = {CFINE_FP32, batch, threads, 0, cf_cpu_features()};
+    assert_ok(cf_plan_compile(graph, &request, &plan, &error));
+    plan->detections = plan->queries;
+    plan->label_names = cf_alloc((size_t)plan->labels, sizeof *plan->label_names);
+    for (int i = 0; i < plan->labels; i++) plan->label_names[i] = cf_strdup(checkpoint->config.label_names[i]);
+    cf_graph_destroy(graph);
+    cf_checkpoint_close(checkpoint);
+    return plan;
+}
+
+// Logits of made-up images; the caller frees them.
+static float *run_plan(cf_plan *plan, int images, int threads) {
+    cf_session *session;
+    assert_ok(cf_session_create(plan, threads, 0, 0, &session, &error));
+    cf_tensor input = cf_session_input(session);
+    for (int n = 0; n < images; n++)
+        for (int y = 0; y < input.h; y++)
+            for (int x = 0; x < input.w; x++)
+                for (int c = 0; c < 3; c++)
+                    cf_tensor_set(&input, n, y, x, c, (float)((x / 9 * 7 + y / 5 * 3 + c * 11 + n * 5) % 16) / 16);
+    cf_session_forward(session, images);
+    cf_tensor logits = cf_session_logits(session);
+    float *copy = cf_alloc((size_t)(images * logits.w * logits.c), sizeof *copy), *out = copy;
+    for (int n = 0; n < images; n++)
+        for (int q = 0; q < logits.w; q++)
+            for (int c = 0; c < logits.c; c++) *out++ = cf_tensor_get(&logits, n, 0, q, c);
+    cf_session_destroy(session);
+    return copy;
+}
+
+// Passes leave fewer steps; many threads without most barriers give bit for bit what one gives.
+static void passes_shrink_and_threads_agree(void **state) {
+    (void)state;
+    cf_plan *whole = build_tiny(0, 1, 1), *plan = build_tiny(1, 2, 3);
+    assert_true(plan->step_count < whole->step_count * 2 / 3);
+    int waits = 0;
+    for (int i = 0; i < plan->step_count; i++) waits += plan->steps[i].waits;
+    assert_in_range(waits, 1, plan->step_count * 9 / 10);
+    size_t bytes = (size_t)(2 * plan->queries * plan->labels) * sizeof(float);
+    float *one = run_plan(plan, 2, 1);
+    for (int round = 0; round < 20; round++) {
+        float *many = run_plan(plan, 2, 2 + round % 3);
+        assert_memory_equal(one, many, bytes);
+        cf_free(many);
+    }
+    cf_free(one);
+    cf_plan_release(whole);
+    cf_plan_release(plan);
+}
+
+static char path[64];
+
+static cf_bytes saved_plan(cf_plan **plan) {
+    *plan = build_tiny(1, 1, 2);
+    snprintf(path, sizeof path, "/tmp/cfine-test-%ld.plan", (long)getpid());
+    assert_ok(cf_planfile_save(*plan, path, &error));
+    cf_bytes bytes;
+    assert_ok(cf_file_read(path, 1 << 28, &bytes, &error));
+    return bytes;
+}
+
+static void plan_files_run_as_built(void **state) {
+    (void)state;
+    cf_plan *built, *opened;
+    cf_bytes bytes = saved_plan(&built);
+    assert_true(cf_planfile_probe(path));
+    assert_ok(cf_planfile_open(path, cf_cpu_features(), &opened, &error));
+    assert_int_equal(opened->step_count, built->step_count);
+    for (int i = 0; i < built->step_count; i++) assert_int_equal(opened->steps[i].waits, built->steps[i].waits);
+    assert_string_equal(opened->label_names[0], built->label_names[0]);
+    float *expected = run_plan(built, 1, 2), *got = run_plan(opened, 1, 2);
+    assert_memory_equal(expected, got, (size_t)(built->queries * built->labels) * sizeof(float));
+    cf_free(expected);
+    cf_free(got);
+    cf_plan_release(built);
+    cf_plan_release(opened);
+    cf_bytes_release(&bytes);
+    unlink(path);
+}
+
+static void refuse(const uint8_t *data, size_t size, cfine_status status, const char *words) {
+    cf_plan *plan;
+    assert_fails(cf_planfile_parse(data, size, "x.plan", cf_cpu_features(), &plan, &error), status, words);
+    assert_null(plan);
+}
+
+static void damaged_plan_files_are_refused(void **state) {
+    (void)state;
+    cf_plan *built, *plan;
+    cf_bytes bytes = saved_plan(&built);
+    uint8_t *copy = cf_alloc(bytes.size, 1);
+    memcpy(copy, bytes.data, bytes.size);
+    for (int round = 0; round < 600; round++) { // any one byte
+        size_t at = round < 300 ? (size_t)round : next_random((uint32_t)bytes.size);
+        uint8_t bit = (uint8_t)(1 << next_random(8));
+        copy[at] ^= bit;
+        assert_int_not_equal(cf_planfile_parse(copy, bytes.size, "x.plan", ~0u, &plan, &error), CFINE_OK);
+        copy[at] ^= bit;
+    }
+    for (size_t size = 0; size < bytes.size; size += 1 + bytes.size / 97)
+        assert_int_not_equal(cf_planfile_parse(copy, size, "x.plan", ~0u, &plan, &error), CFINE_OK);
+    refuse(copy, bytes.size - 1, CFINE_ERROR_FORMAT, "truncated? rebuild it: cfine build");
+    if (cf_cpu_features()) // a lesser processor
+        assert_fails(cf_planfile_parse(copy, bytes.size, "x.plan", 0, &plan, &error), CFINE_ERROR_MISMATCH,
+                     "which this one lacks; rebuild it: cfine build");
+    copy[8] = 99; // format version
+    refuse(copy, bytes.size, CFINE_ERROR_MISMATCH, "plan of format 99");
+    copy[0] = 'X';
+    refuse(copy, bytes.size, CFINE_ERROR_FORMAT, "is not a plan file");
+    cf_free(copy);
+    cf_bytes_release(&bytes);
+    cf_plan_release(built);
+    unlink(path);
+}
+
+// Whoever forges the checksums as well still cannot make a step reach outside the workspace.
+static void forged_plan_files_are_refused(void **state) {
+    (void)state;
+    enum { FILE_SIZE_AT = 32, WEIGHTS_AT = 40, BODY_HASH_AT = 72, HEADER_HASH_AT = 80, HEADER_SIZE = 88 };
+    cf_plan *built, *plan;
+    cf_bytes bytes = saved_plan(&built);
+    uint8_t *copy = cf_alloc(bytes.size, 1);
+    uint64_t weights_at;
+    memcpy(&weights_at, bytes.data + WEIGHTS_AT, 8);
+    int refused = 0;
+    for (int round = 0; round < 3000; round++) {
+        memcpy(copy, bytes.data, bytes.size);
+        size_t at = HEADER_SIZE + next_random((uint32_t)(weights_at - HEADER_SIZE));
+        copy[at] ^= (uint8_t)(1 << next_random(8));
+        uint64_t body = cf_hash64(copy + HEADER_SIZE, weights_at - HEADER_SIZE, 0);
+        body = cf_hash64(copy + weights_at, bytes.size - weights_at, body);
+        memcpy(copy + BODY_HASH_AT, &body, 8);
+        uint64_t head = cf_hash64(copy, HEADER_HASH_AT, 0);
+        memcpy(copy + HEADER_HASH_AT, &head, 8);
+        if (cf_planfile_parse(copy, bytes.size, "x.plan", cf_cpu_features(), &plan, &error) != CFINE_OK) {
+            refused++;
+            continue;
+        }
+        float *out = run_plan(plan, 1, 1); // what is accepted must at least run (a sanitizer build looks on)
+        cf_free(out);
+        cf_plan_release(plan);
+    }
+    assert_in_range(refused, 300, 3000);
+    cf_free(copy);
+    cf_bytes_release(&bytes);
+    cf_plan_release(built);
+    unlink(path);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_never_overlaps),         cmocka_unit_test(passes_shrink_and_threads_agree),
+        cmocka_unit_test(plan_files_run_as_built),       cmocka_unit_test(damaged_plan_files_are_refused),
+        cmocka_unit_test(forged_plan_files_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
