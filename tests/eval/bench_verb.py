@@ -30,7 +30,7 @@ def main():
         assert abs(r["images_per_s"] - r["batch"] * 1000 / r["mean_ms"]) < 1e-3 * r["images_per_s"]
     assert found[0]["speed_up"] == 1
     queries = rows("--queries", "50,10", "--seconds", "0.01")
-    assert [r["queries"] for r in queries] == [50, 10] and queries[0]["runs"] == 10
+    assert [r["queries"] for r in queries] == [50, 10] and 10 <= queries[0]["runs"] <= 100
 
     # A row that cannot run is told, and the others run.
     mixed = rows("--precision", "fp16,fp32", "--runs", "2", status=1)
