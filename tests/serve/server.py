@@ -31,7 +31,8 @@ class Server:
         self.notes = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen([cfine, "serve", "--model", model, "--port", "0", *words],
                                         stderr=self.notes, stdout=subprocess.PIPE,
-                                        env=dict(os.environ, LSAN_OPTIONS="suppressions=" + SUPPRESSED))
+                                        env=dict(os.environ, LSAN_OPTIONS="suppressions=" + SUPPRESSED,
+                                                 ASAN_OPTIONS="quarantine_size_mb=4"))  # memory is measured
         try:
             self.port = int(self.wait_for(r"Serving .*:(\d+)$").group(1))
         except BaseException:
