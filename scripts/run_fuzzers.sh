@@ -15,7 +15,7 @@ for program in build/fuzz/tests/fuzz/fuzz_*; do
     ran=$((ran + 1))
     "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
         -artifact_prefix="out/fuzz/$name-" "out/fuzz/$name" "tests/fuzz/corpus/$name" 2>&1 |
-        grep -vE "^stat::(new|slow|peak)"
+        grep -vE "^stat::(new|slow|peak)|NEW_FUNC|# Uses:|[Rr]ecommended dictionary"
     [ "${PIPESTATUS[0]}" = 0 ] || failed+=("$name")
 done
 [ $ran -gt 0 ] || { echo "run_fuzzers: no fuzz target was built" >&2; exit 1; }
