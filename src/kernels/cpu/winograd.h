@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// 3x3 convolution with stride 1 by Winograd's F(4x4, 3x3): a tile of 6x6 inputs gives 4x4 outputs with 36 products per
-// pair of channels instead of 144. In the words of simd_*.h, one of which comes first; winograd_{avx512,avx2}.c
+// 3x3 convolution with stride 1 by Winograd's F(2x2, 3x3): a tile of 4x4 inputs gives 2x2 outputs with 16 products per
+// pair of channels instead of 36. In the words of simd_*.h, one of which comes first; winograd_{avx512,avx2}.c
 // instantiate it around the FP32 microkernels.
 //
-// The interpolation points are 0, +-3/4, +-3/2 and infinity, not the usual 0, +-1, +-2: all constants of the input and
-// output transforms are then dyadic, and the rounding error, about 10 times that of the direct sum with the usual
-// points, is about 2.3 times (root mean square over random layers of 64 to 192 channels).
+// Its transforms add and halve, and the rounding error is about 1.5 times that of the direct sum in chunks of 64.
+// F(4x4, 3x3) needs 2.25 products an output, not 4, but errs 4 times the direct sum even with points of 3/4 and 3/2,
+// not 1 and 2: too much for a network whose near-ties swap queries.
 //
-// For a block of tiles: transform the inputs to 36 matrices [tiles][channels]; then for one or two panels of outputs
+// For a block of tiles: transform the inputs to 16 matrices [tiles][channels]; then for one or two panels of outputs
 // multiply each with its matrix of weights, transform back, and let conv_store.h do the rest.
 //
-// Packed: float weight[36][panels][channels][16], bias[panels * 16], channels rounded up to whole vectors of 16.
+// Packed: float weight[16][panels][channels][16], bias[panels * 16], channels rounded up to whole vectors of 16.
 #ifndef CF_KERNELS_CPU_WINOGRAD_H
 #define CF_KERNELS_CPU_WINOGRAD_H
 
@@ -19,11 +19,11 @@
 #include "kernels/cpu/conv_store.h"
 
 enum {
-    WINO_IN = 6,
-    WINO_OUT = 4,
+    WINO_IN = 4,
+    WINO_OUT = 2,
     WINO_PRODUCTS = WINO_IN * WINO_IN,
-    WINO_GROUP = 4,          // tiles that are transformed back together
-    WINO_BYTES = 400 << 10,  // of transformed inputs of a block: they should stay in a 1 MiB L2
+    WINO_GROUP = 8,          // tiles that are transformed back together
+    WINO_BYTES = 256 << 10,  // of transformed inputs of a block: measured best with 1 MiB of L2
     WINO_LEAST_CHANNELS = 32 // below that the transforms cost more than the products save
 };
 
@@ -44,8 +44,8 @@ static void wino_layout_make(const cf_problem *problem, int images, int most_pan
     l->tiles = (int64_t)images * l->across * l->down;
     l->block = WINO_BYTES / (WINO_PRODUCTS * 4 * l->channels);
     if (l->block < 14) l->block = 14;
-    if (l->block > 56) l->block = 56;
-    // A line of cache more, or the 36 streams of a transform fall into few sets of the cache.
+    if (l->block > 112) l->block = 112;
+    // A line of cache more, or the 16 streams of a transform fall into few sets of the cache.
     l->in_matrix = l->block * l->channels + 16;
     l->out_matrix = l->block * l->width + 16;
 }
@@ -65,26 +65,10 @@ static size_t wino_packed_size(const cf_problem *problem) {
     return (size_t)l.panels * CF_PANEL * ((size_t)WINO_PRODUCTS * (size_t)l.channels + 1) * sizeof(float);
 }
 
-// The weights' transform is a matrix G with a row for each point p: (1, p, p^2) / product of (p - other points).
-static void wino_weight_matrix(double g[WINO_IN][3]) {
-    static const double points[WINO_IN - 1] = {0, 0.75, -0.75, 1.5, -1.5};
-    for (int i = 0; i < WINO_IN - 1; i++) {
-        double product = 1;
-        for (int k = 0; k < WINO_IN - 1; k++)
-            if (k != i) product *= points[i] - points[k];
-        g[i][0] = 1 / product;
-        g[i][1] = points[i] / product;
-        g[i][2] = points[i] * points[i] / product;
-    }
-    g[WINO_IN - 1][0] = g[WINO_IN - 1][1] = 0;
-    g[WINO_IN - 1][2] = 1;
-}
-
 static void wino_pack(const cf_problem *problem, void *packed) {
     wino_layout l;
     wino_layout_make(problem, 1, 1, &l);
-    double g[WINO_IN][3];
-    wino_weight_matrix(g);
+    static const double g[WINO_IN][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
     memset(packed, 0, wino_packed_size(problem));
     float *to = packed;
     size_t channels = (size_t)l.channels, matrix = (size_t)l.panels * channels * CF_PANEL;
@@ -106,26 +90,18 @@ static void wino_pack(const cf_problem *problem, void *packed) {
     for (size_t o = 0; o < outputs && problem->constant[1].data; o++) bias[o] = problem->constant[1].data[o];
 }
 
-// With a = 3/4: the six values of the polynomial through d0..d5, 12 multiply-adds.
-CF_INLINE void wino_forward(v_f32 d0, v_f32 d1, v_f32 d2, v_f32 d3, v_f32 d4, v_f32 d5, v_f32 *to, int step) {
-    v_f32 a = v_set(0.75f), aa = v_set(0.5625f), aa4 = v_set(2.25f), aa5 = v_set(2.8125f), a4 = v_set(1.265625f);
-    v_f32 even = v_fnma(aa4, d2, d4), odd = v_fnma(aa4, d1, d3);
-    to[1 * step] = v_fma(a, odd, even);
-    to[2 * step] = v_fnma(a, odd, even);
-    even = v_fnma(aa, d2, d4), odd = v_mul(v_set(1.5f), v_fnma(aa, d1, d3));
-    to[3 * step] = v_add(even, odd);
-    to[4 * step] = v_sub(even, odd);
-    to[0] = v_fma(a4, d0, v_fnma(aa5, d2, d4));
-    to[5 * step] = v_fma(a4, d1, v_fnma(aa5, d3, d5));
+// Values of the polynomial through d0..d3 at 0, 1, -1 and infinity.
+CF_INLINE void wino_forward(const v_f32 *d, v_f32 *to, int step) {
+    to[0] = v_sub(d[0], d[2]);
+    to[1 * step] = v_add(d[1], d[2]);
+    to[2 * step] = v_sub(d[2], d[1]);
+    to[3 * step] = v_sub(d[3], d[1]);
 }
 
-// Four outputs from six products.
-CF_INLINE void wino_back(v_f32 m0, v_f32 m1, v_f32 m2, v_f32 m3, v_f32 m4, v_f32 m5, v_f32 *to) {
-    v_f32 s1 = v_add(m1, m2), d1 = v_sub(m1, m2), s2 = v_add(m3, m4), d2 = v_sub(m3, m4);
-    to[0] = v_add(v_add(m0, s1), s2);
-    to[1] = v_fma(v_set(1.5f), d2, v_mul(v_set(0.75f), d1));
-    to[2] = v_fma(v_set(2.25f), s2, v_mul(v_set(0.5625f), s1));
-    to[3] = v_fma(v_set(3.375f), d2, v_fma(v_set(0.421875f), d1, m5));
+// Two outputs from four products.
+CF_INLINE void wino_back(const v_f32 *m, v_f32 *to) {
+    to[0] = v_add(v_add(m[1], m[2]), m[0]);
+    to[1] = v_add(v_sub(m[1], m[2]), m[3]);
 }
 
 typedef struct {
@@ -137,7 +113,7 @@ static wino_place wino_place_of(const wino_layout *l, int64_t tile) {
     return (wino_place){line / l->down, line % l->down * WINO_OUT, tile % l->across * WINO_OUT};
 }
 
-// Tile `index` of the block: all channels, to matrix[36][index][channels].
+// Tile `index` of the block: all channels, to matrix[16][index][channels].
 CF_INLINE void wino_transform_in(const cf_call *call, const wino_layout *l, wino_place at, float *to) {
     const cf_tensor *in = &call->in[0];
     const cf_conv_attr *attr = &call->problem->attr.conv;
@@ -149,8 +125,9 @@ CF_INLINE void wino_transform_in(const cf_call *call, const wino_layout *l, wino
     for (int c = 0; c < l->channels; c += V_LANES) {
         int lanes = in->c - c < V_LANES ? (in->c - c < 0 ? 0 : in->c - c) : V_LANES;
         v_f32 part[WINO_PRODUCTS], d[WINO_IN], value[WINO_IN];
+#pragma GCC unroll 4
         for (int x = 0; x < WINO_IN; x++) {
-#pragma GCC unroll 6
+#pragma GCC unroll 4
             for (int y = 0; y < WINO_IN; y++) {
                 const float *pixel = from + y * in->row + x * in->pixel + c;
                 if (inside && lanes == V_LANES)
@@ -160,33 +137,32 @@ CF_INLINE void wino_transform_in(const cf_call *call, const wino_layout *l, wino
                 else
                     d[y] = v_zero();
             }
-            wino_forward(d[0], d[1], d[2], d[3], d[4], d[5], part + x, WINO_IN);
+            wino_forward(d, part + x, WINO_IN);
         }
+#pragma GCC unroll 4
         for (int i = 0; i < WINO_IN; i++) {
-            const v_f32 *p = part + i * WINO_IN;
-            wino_forward(p[0], p[1], p[2], p[3], p[4], p[5], value, 1);
-#pragma GCC unroll 6
+            wino_forward(part + i * WINO_IN, value, 1);
+#pragma GCC unroll 4
             for (int k = 0; k < WINO_IN; k++) v_store(to + (i * WINO_IN + k) * l->in_matrix + c, value[k]);
         }
     }
 }
 
-// One vector of outputs of a tile, from matrix[36][index][width] to sums[4 lines][line floats].
+// One vector of outputs of a tile, from matrix[16][index][width] to sums[2 lines][line floats].
 CF_INLINE void wino_transform_back(const wino_layout *l, const float *from, v_f32 bias, float *sums, int64_t line) {
     v_f32 part[WINO_OUT * WINO_IN], value[WINO_OUT];
-#pragma GCC unroll 6
+#pragma GCC unroll 4
     for (int k = 0; k < WINO_IN; k++) {
         v_f32 m[WINO_IN];
-#pragma GCC unroll 6
+#pragma GCC unroll 4
         for (int i = 0; i < WINO_IN; i++) m[i] = v_load(from + (i * WINO_IN + k) * l->out_matrix);
-        wino_back(m[0], m[1], m[2], m[3], m[4], m[5], value);
+        wino_back(m, value);
 #pragma GCC unroll 4
         for (int y = 0; y < WINO_OUT; y++) part[y * WINO_IN + k] = value[y];
     }
 #pragma GCC unroll 4
     for (int y = 0; y < WINO_OUT; y++) {
-        const v_f32 *p = part + y * WINO_IN;
-        wino_back(p[0], p[1], p[2], p[3], p[4], p[5], value);
+        wino_back(part + y * WINO_IN, value);
 #pragma GCC unroll 4
         for (int x = 0; x < WINO_OUT; x++) v_store(sums + y * line + x * l->width, v_add(value[x], bias));
     }
@@ -223,7 +199,7 @@ CF_INLINE void wino_group_out(const cf_call *call, const wino_layout *l, const f
     }
 }
 
-// The 36 products of a block with a step of panels.
+// The 16 products of a block with a step of panels.
 static void wino_multiply(const cf_call *call, const wino_layout *l, const cf_conv_machine *machine,
                           const float *inputs, float *products, int64_t tiles, int panel, int panels) {
     static const float zeros[3 * CF_PANEL] __attribute__((aligned(64)));
