@@ -2,6 +2,7 @@
 // The hot path: every thread of the team walks the same list of calls and meets the others behind each one.
 #include "exec/session.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "base/cpu.h"
@@ -25,20 +26,35 @@ cf_tensor cf_session_boxes(const cf_session *session) {
     return resolve(session, &session->plan->boxes.tensor, session->plan->boxes.offset);
 }
 
+static int chunks_of(const cf_plan *plan, int images) {
+    return (images + plan->chunk - 1) / plan->chunk;
+}
+
+// As resolve, at the first image of a chunk where the tensor holds the whole batch.
+static cf_tensor resolve_chunk(const cf_session *session, const cf_tensor *tensor, int64_t offset, int whole,
+                               int chunk) {
+    int64_t first = whole ? (int64_t)chunk * session->plan->chunk * tensor->image : 0;
+    return resolve(session, tensor, offset + first * cf_dtype_size(tensor->dtype));
+}
+
 static void resolve_calls(cf_session *session, int threads) {
     const cf_plan *plan = session->plan;
+    cf_call *call = session->calls;
     for (int i = 0; i < plan->step_count; i++) {
-        const cf_step *step = &plan->steps[i];
-        cf_call *call = &session->calls[i];
-        session->problems[i] = step->problem;
+        session->problems[i] = plan->steps[i].problem;
         session->problems[i].threads = threads;
-        call->problem = &session->problems[i];
-        for (int k = 0; k < step->problem.inputs; k++)
-            call->in[k] = resolve(session, &step->problem.in[k], step->in_offset[k]);
-        call->out[0] = resolve(session, &step->problem.out[0], step->out_offset);
-        call->packed = plan->weights + step->packed_offset;
-        call->scratch = session->scratch;
     }
+    for (int chunk = 0; chunk < chunks_of(plan, plan->request.batch); chunk++)
+        for (int i = 0; i < plan->step_count; i++, call++) {
+            const cf_step *step = &plan->steps[i];
+            call->problem = &session->problems[i];
+            for (int k = 0; k < step->problem.inputs; k++)
+                call->in[k] =
+                    resolve_chunk(session, &step->problem.in[k], step->in_offset[k], step->in_whole[k], chunk);
+            call->out[0] = resolve_chunk(session, &step->problem.out[0], step->out_offset, step->out_whole, chunk);
+            call->packed = plan->weights + step->packed_offset;
+            call->scratch = session->scratch;
+        }
 }
 
 // Steps share one scratch area: the largest that any of them wants for this team.
@@ -65,7 +81,8 @@ cfine_status cf_session_create(cf_plan *plan, int threads, int pin, int profile,
     session->scratch_bytes = scratch_wanted(plan, threads);
     session->scratch = cf_alloc_aligned(session->scratch_bytes);
     session->problems = cf_alloc((size_t)plan->step_count, sizeof *session->problems);
-    session->calls = cf_alloc((size_t)plan->step_count, sizeof *session->calls);
+    session->calls =
+        cf_alloc((size_t)plan->step_count * (size_t)chunks_of(plan, plan->request.batch), sizeof *session->calls);
     session->step_seconds = cf_alloc((size_t)plan->step_count, sizeof *session->step_seconds);
     cfine_status status = CFINE_OK;
     if (!session->workspace || !session->scratch || !session->problems || !session->calls || !session->step_seconds)
@@ -99,28 +116,42 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void run_steps(void *arg, const cf_team *team) {
-    cf_session *session = arg;
+static void run_chunk(cf_session *session, int chunk, const cf_team *team) {
     const cf_plan *plan = session->plan;
+    const cf_call *calls = session->calls + (size_t)chunk * (size_t)plan->step_count;
     int timing = session->profile && team->thread == 0;
-    uint32_t mode = cf_cpu_flush_subnormals();
     double before = timing ? now() : 0;
     for (int i = 0; i < plan->step_count; i++) {
         if (plan->steps[i].waits || session->profile) cf_team_barrier(team); // profiles need one step at a time
-        plan->steps[i].kernel->run(&session->calls[i], team);
+        plan->steps[i].kernel->run(&calls[i], team);
         if (timing) {
             double after = now();
-            session->step_seconds[i] = after - before;
+            session->step_seconds[i] += after - before;
             before = after;
         }
+    }
+}
+
+static void run_chunks(void *arg, const cf_team *team) {
+    cf_session *session = arg;
+    uint32_t mode = cf_cpu_flush_subnormals();
+    for (int chunk = 0; chunk < chunks_of(session->plan, session->images); chunk++) {
+        if (chunk) cf_team_barrier(team); // the workspace of the chunk before is free
+        run_chunk(session, chunk, team);
     }
     cf_cpu_set_float_mode(mode);
 }
 
 void cf_session_forward(cf_session *session, int images) {
+    const cf_plan *plan = session->plan;
     if (images != session->images) {
-        for (int i = 0; i < session->plan->step_count; i++) session->calls[i].images = images;
         session->images = images;
+        for (int chunk = 0; chunk < chunks_of(plan, images); chunk++) {
+            int left = images - chunk * plan->chunk;
+            cf_call *calls = session->calls + (size_t)chunk * (size_t)plan->step_count;
+            for (int i = 0; i < plan->step_count; i++) calls[i].images = left < plan->chunk ? left : plan->chunk;
+        }
     }
-    cf_pool_run(session->pool, run_steps, session);
+    if (session->profile) memset(session->step_seconds, 0, (size_t)plan->step_count * sizeof *session->step_seconds);
+    cf_pool_run(session->pool, run_chunks, session);
 }

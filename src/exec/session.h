@@ -13,7 +13,7 @@ typedef struct cf_session {
     uint8_t *workspace, *scratch;
     size_t scratch_bytes;
     cf_problem *problems; // one a step, as the plan's but for this session's threads
-    cf_call *calls;       // one a step, resolved to pointers
+    cf_call *calls;       // one a step for each chunk of the batch, resolved to pointers
     double *step_seconds; // of the last run, when profiling
     int profile;
     int images; // of the last run

@@ -49,7 +49,7 @@ static cf_problem problem_of(const cf_graph *graph, const cf_placement *placemen
                           .attr = node->attr,
                           .inputs = node->input_count,
                           .outputs = 1,
-                          .images = request->batch,
+                          .images = cf_plan_chunk(request->batch, request->threads),
                           .threads = request->threads};
     for (int k = 0; k < node->input_count; k++) {
         cf_plan_tensor in = cf_placement_tensor(graph, placement, node->inputs[k]);
@@ -72,12 +72,13 @@ static cfine_status add_halo_steps(cf_plan *plan, const cf_graph *graph, const c
         cf_plan_tensor tensor = cf_placement_tensor(graph, placement, v);
         cf_problem problem = {.op = CF_OP_HALO,
                               .outputs = 1,
-                              .images = plan->request.batch,
+                              .images = plan->chunk,
                               .threads = plan->request.threads,
                               .out = {tensor.tensor}};
         char name[160];
         snprintf(name, sizeof name, "%s.halo", cf_graph_producer(graph, v)->name);
         CF_TRY(add_step(plan, name, &problem, NULL, tensor.offset, 0, err));
+        plan->steps[plan->step_count - 1].out_whole = (uint8_t)cf_placement_is_whole(graph, placement, v);
     }
     return CFINE_OK;
 }
@@ -90,6 +91,10 @@ static cfine_status add_steps(cf_plan *plan, const cf_graph *graph, const cf_pla
         int64_t in_offset[CF_MAX_INPUTS], out_offset;
         cf_problem problem = problem_of(graph, placement, node, &plan->request, in_offset, &out_offset);
         CF_TRY(add_step(plan, node->name, &problem, in_offset, out_offset, cf_node_flops(graph, node), err));
+        cf_step *step = &plan->steps[plan->step_count - 1];
+        for (int k = 0; k < node->input_count; k++)
+            step->in_whole[k] = (uint8_t)cf_placement_is_whole(graph, placement, node->inputs[k]);
+        step->out_whole = (uint8_t)cf_placement_is_whole(graph, placement, node->output);
     }
     return CFINE_OK;
 }
@@ -113,16 +118,23 @@ static cfine_status pack(cf_plan *plan, cf_graph *graph, cfine_error *err) {
     return CFINE_OK;
 }
 
+int32_t cf_plan_chunk(int batch, int threads) {
+    enum { THREADS_AN_IMAGE = 4 }; // what one image of the smallest model keeps busy
+    int chunk = threads / THREADS_AN_IMAGE;
+    return chunk < 1 ? 1 : chunk > batch ? batch : chunk;
+}
+
 cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf_plan **out, cfine_error *err) {
     *out = NULL;
     CF_TRY(cf_plan_insert_copies(graph, err));
     cf_placement placement;
-    CF_TRY(cf_plan_place(graph, request->batch, &placement, err));
+    CF_TRY(cf_plan_place(graph, request->batch, cf_plan_chunk(request->batch, request->threads), &placement, err));
     cfine_status status = CFINE_OK;
     cf_plan *plan = cf_alloc(1, sizeof *plan);
     if (plan) {
         atomic_store(&plan->references, 1);
         plan->request = *request;
+        plan->chunk = cf_plan_chunk(request->batch, request->threads);
         plan->steps = cf_alloc((size_t)graph->node_count * 2, sizeof *plan->steps); // a HALO step each at most
     }
     if (!plan || !plan->steps) status = cf_fail_memory(err, "plan", sizeof *plan->steps * (size_t)graph->node_count);

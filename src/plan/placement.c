@@ -118,13 +118,22 @@ static void find_lifetimes(const cf_graph *graph, cf_placement *out) {
         cf_buffer *buffer = &out->buffers[out->places[node->output].root];
         if (halo > buffer->halo) buffer->halo = halo;
     }
-    const int32_t outputs[] = {graph->logits, graph->boxes};
-    for (int k = 0; k < 2; k++) touch(&out->buffers[out->places[outputs[k]].root], graph->node_count);
-    touch(&out->buffers[out->places[graph->input].root], -1 + (graph->node_count > 0)); // written before the first step
-    out->buffers[out->places[graph->input].root].first = 0;
+    // The input is filled before the first chunk and the outputs are read after the last: they live through all of it.
+    const int32_t whole[] = {graph->input, graph->logits, graph->boxes};
+    for (int k = 0; k < 3; k++) {
+        cf_buffer *buffer = &out->buffers[out->places[whole[k]].root];
+        touch(buffer, 0);
+        touch(buffer, graph->node_count);
+    }
 }
 
-cfine_status cf_plan_place(const cf_graph *graph, int batch, cf_placement *out, cfine_error *err) {
+int cf_placement_is_whole(const cf_graph *graph, const cf_placement *placement, int32_t value) {
+    int32_t root = placement->places[value].root;
+    return root == placement->places[graph->input].root || root == placement->places[graph->logits].root ||
+           root == placement->places[graph->boxes].root;
+}
+
+cfine_status cf_plan_place(const cf_graph *graph, int batch, int chunk, cf_placement *out, cfine_error *err) {
     size_t count = (size_t)graph->value_count;
     *out = (cf_placement){cf_alloc(count, sizeof *out->places), cf_alloc(count, sizeof *out->buffers), 0};
     int32_t *scratch = cf_alloc(count, sizeof *scratch);
@@ -140,8 +149,9 @@ cfine_status cf_plan_place(const cf_graph *graph, int batch, cf_placement *out, 
         if (out->places[v].root != v || buffer->last < 0) continue;
         const cf_value *value = &graph->values[v];
         int64_t pixels = (int64_t)(value->h + 2 * buffer->halo) * (value->w + 2 * buffer->halo);
+        int images = cf_placement_is_whole(graph, out, v) ? batch : chunk;
         buffer->bytes =
-            batch * pixels * value->c * cf_dtype_size(value->dtype) + 64; // vector loads may run past the end
+            images * pixels * value->c * cf_dtype_size(value->dtype) + 64; // vector loads may run past the end
     }
     out->workspace_bytes = cf_memory_plan(out->buffers, graph->value_count, scratch);
     cf_free(scratch);

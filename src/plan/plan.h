@@ -21,6 +21,7 @@ typedef struct cf_step {
     char *name;         // of the node
     cf_problem problem; // shapes and strides; no data
     int64_t in_offset[CF_MAX_INPUTS], out_offset;
+    uint8_t in_whole[CF_MAX_INPUTS], out_whole; // 1: the tensor holds the whole batch, not one chunk
     int64_t packed_offset, packed_bytes;
     int32_t waits;       // 1: the team must meet before this step, see barriers.c
     double flops, bytes; // of one image: operations, and the least traffic
@@ -38,10 +39,15 @@ typedef struct cf_plan_request {
     uint32_t features; // CPU features to use
 } cf_plan_request;
 
+// A batch runs in chunks of a few images: each chunk goes through the whole network while its activations are still in
+// the cache, and the workspace holds one chunk. Only the network's input and outputs hold the whole batch.
+int32_t cf_plan_chunk(int batch, int threads);
+
 typedef struct cf_plan {
     atomic_int references;
     cf_step *steps;
     int32_t step_count;
+    int32_t chunk;    // images a step works on at once
     uint8_t *weights; // packed constants of all steps, 64-byte aligned
     int64_t weight_bytes, workspace_bytes;
     int borrowed;  // 1: weights point into `file` or into memory of the caller
@@ -90,7 +96,9 @@ typedef struct cf_placement {
 // Inserts COPY nodes in front of CONCAT and TOKENS whose inputs cannot be written in place.
 cfine_status cf_plan_insert_copies(cf_graph *graph, cfine_error *err);
 // Gives every value a place, every root a halo and a lifetime, and every root an offset in the workspace.
-cfine_status cf_plan_place(const cf_graph *graph, int batch, cf_placement *out, cfine_error *err);
+cfine_status cf_plan_place(const cf_graph *graph, int batch, int chunk, cf_placement *out, cfine_error *err);
+// 1 if the value's buffer holds the whole batch: the input and the outputs.
+int cf_placement_is_whole(const cf_graph *graph, const cf_placement *placement, int32_t value);
 void cf_placement_release(cf_placement *placement);
 // The tensor of a value as kernels see it, and its byte offset in the workspace.
 cf_plan_tensor cf_placement_tensor(const cf_graph *graph, const cf_placement *placement, int32_t value);

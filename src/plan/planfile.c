@@ -14,7 +14,7 @@
 #include "base/memory.h"
 
 enum {
-    FORMAT = 1,
+    FORMAT = 2,
     PAGE = 4096,
     MAX_STEPS = 1 << 16,
     MAX_NAMES = 1 << 20,
@@ -52,6 +52,7 @@ typedef struct step_record {
     char kernel[64];
     cf_problem problem; // without pointers
     int64_t in_offset[CF_MAX_INPUTS], out_offset;
+    uint8_t in_whole[CF_MAX_INPUTS], out_whole;
     int64_t packed_offset, packed_bytes;
     double flops, bytes;
 } step_record;
@@ -89,6 +90,8 @@ static void put_step(sink *out, const cf_step *step) {
     for (int i = 0; i < CF_MAX_CONSTANTS; i++) record.problem.constant[i].data = NULL;
     memcpy(record.in_offset, step->in_offset, sizeof record.in_offset);
     record.out_offset = step->out_offset;
+    memcpy(record.in_whole, step->in_whole, sizeof record.in_whole);
+    record.out_whole = step->out_whole;
     record.packed_offset = step->packed_offset;
     record.packed_bytes = step->packed_bytes;
     record.flops = step->flops;
@@ -249,13 +252,17 @@ static int shapes_follow(const cf_problem *problem) {
 
 static int check_step(const cf_step *step, const cf_plan *plan, uint32_t features) {
     const cf_problem *problem = &step->problem;
+    int batch = plan->request.batch;
     if (!step->kernel || step->kernel->op != problem->op || (step->kernel->cpu & ~features)) return 0;
     if (problem->inputs < 0 || problem->inputs > CF_MAX_INPUTS || problem->outputs != 1 ||
-        problem->images != plan->request.batch || !shapes_follow(problem))
+        problem->images != plan->chunk || !shapes_follow(problem))
         return 0;
     for (int i = 0; i < problem->inputs; i++)
-        if (!tensor_fits(&problem->in[i], step->in_offset[i], problem->images, plan->workspace_bytes)) return 0;
-    if (!tensor_fits(&problem->out[0], step->out_offset, problem->images, plan->workspace_bytes)) return 0;
+        if (!tensor_fits(&problem->in[i], step->in_offset[i], step->in_whole[i] ? batch : plan->chunk,
+                         plan->workspace_bytes))
+            return 0;
+    if (!tensor_fits(&problem->out[0], step->out_offset, step->out_whole ? batch : plan->chunk, plan->workspace_bytes))
+        return 0;
     if (step->kernel->refuse(problem)) return 0;
     int64_t packed = step->kernel->packed_size ? (int64_t)step->kernel->packed_size(problem) : 0;
     return step->packed_bytes == packed && step->packed_offset >= 0 && step->packed_offset % 64 == 0 &&
@@ -288,6 +295,7 @@ static cfine_status read_about(const about *record, const char *name, cf_plan *p
     memcpy(plan->size, record->size, sizeof plan->size);
     plan->family[sizeof plan->family - 1] = plan->size[sizeof plan->size - 1] = 0;
     int batch = plan->request.batch;
+    plan->chunk = cf_plan_chunk(batch, plan->request.threads);
     if (batch < 1 || batch > 1 << 16 || plan->request.threads < 1 || plan->workspace_bytes < 0 || plan->queries < 1 ||
         plan->labels < 1 || plan->labels > MAX_NAMES || plan->detections < 1 || plan->detections > MAX_NAMES ||
         !tensor_fits(&plan->input.tensor, plan->input.offset, batch, plan->workspace_bytes) ||
@@ -318,6 +326,8 @@ static cfine_status read_steps(const header *head, const uint8_t *data, const ch
                           .bytes = record->bytes};
         memcpy(&step->problem, &record->problem, sizeof step->problem);
         memcpy(step->in_offset, record->in_offset, sizeof step->in_offset);
+        memcpy(step->in_whole, record->in_whole, sizeof step->in_whole);
+        step->out_whole = record->out_whole;
         for (int k = 0; k < CF_MAX_CONSTANTS; k++) step->problem.constant[k].data = NULL;
         if (memchr(record->kernel, 0, sizeof record->kernel)) step->kernel = cf_kernel_find(record->kernel);
         if (!check_step(step, plan, features)) return damaged(name, "a step", err);
