@@ -107,7 +107,6 @@ static int run_verb(int argc, char **argv) {
         .note = print_note};
     cfine_error error;
     cfine_status result = cli_open_options(&args.model, &wanted.engine.open, &error);
-    if (!args.model.precision) wanted.engine.open.plan.precision = CFINE_PRECISION_DEFAULT; // a plan's own
     if (result == CFINE_OK) result = serve_run(&wanted, &error);
     if (result == CFINE_OK) return CLI_OK;
     cli_error("%s", error.message);

@@ -5,7 +5,8 @@ const char *const cli_precisions[] = {"fp32", "bf16", "fp16", "int8", NULL};
 const char *const cli_cpu_levels[] = {"native", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx", NULL};
 
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error) {
-    static const cfine_precision precisions[] = {CFINE_FP32, CFINE_BF16, CFINE_FP16, CFINE_INT8};
+    // fp32 is the default of a checkpoint; for a plan file the default is what it was built with.
+    static const cfine_precision precisions[] = {CFINE_PRECISION_DEFAULT, CFINE_BF16, CFINE_FP16, CFINE_INT8};
     *out = CFINE_INIT(cfine_open_options);
     out->plan = CFINE_INIT(cfine_plan_options);
     out->plan.precision = precisions[args->precision];
