@@ -45,6 +45,7 @@ cfine_status cf_model_build(const cf_checkpoint *checkpoint, const cf_model_opti
         return status == CFINE_ERROR_INTERNAL ? status : cf_fail_within(err, status, "%s", checkpoint->source);
     }
     cf_graph_drop_unused(b.graph);
+    cf_weights_drop_pages(b.weights); // everything was copied
     *out = b.graph;
     return CFINE_OK;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/half.h"
 #include "base/memory.h"
@@ -66,6 +67,12 @@ void cf_weights_free(cf_weights *weights) {
     cf_free(weights->slots);
     cf_free(weights->owned);
     cf_free(weights);
+}
+
+void cf_weights_drop_pages(const cf_weights *weights) {
+    for (size_t i = 0; i < weights->owned_count; i++)
+        if (weights->owned[i].mapped)
+            (void)madvise((void *)weights->owned[i].data, weights->owned[i].size, MADV_DONTNEED);
 }
 
 cfine_status cf_weights_own(cf_weights *weights, cf_bytes bytes, cfine_error *err) {
