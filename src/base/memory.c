@@ -25,7 +25,9 @@ void cf_memory_fail_after(long n) {
 }
 
 void *cf_alloc(size_t count, size_t size) {
-    if (allocation_fails()) return NULL;
+    int overflow = 0;
+    (void)cf_mul_size(count, size, &overflow);
+    if (overflow || allocation_fails()) return NULL;
     return calloc(count ? count : 1, size ? size : 1);
 }
 

@@ -28,8 +28,9 @@ static cfine_status conv_shape(const cf_graph *graph, const cf_node *node, cf_va
             "conv: bad attributes");
     REQUIRE(weight->shape[2] == attr->kernel_h && weight->shape[3] == attr->kernel_w, "conv: weight is not %dx%d",
             attr->kernel_h, attr->kernel_w);
-    REQUIRE((int64_t)weight->shape[1] * attr->groups == in->c, "conv: weight wants %d channels, the input has %d",
-            weight->shape[1] * attr->groups, in->c);
+    REQUIRE((int64_t)weight->shape[1] * attr->groups == in->c,
+            "conv: weight wants %d channels in each of %d groups, the input has %d", weight->shape[1], attr->groups,
+            in->c);
     REQUIRE(weight->shape[0] % attr->groups == 0, "conv: %d outputs in %d groups", weight->shape[0], attr->groups);
     REQUIRE(!bias->data || (bias->rank == 1 && bias->shape[0] == weight->shape[0]), "conv: bias has another length");
     int h = in->h + attr->pad_top + attr->pad_bottom - attr->kernel_h;
