@@ -12,7 +12,7 @@ typedef struct cf_session {
     cf_pool *pool;
     uint8_t *workspace, *scratch;
     size_t scratch_bytes;
-    cf_problem *problems; // one a step: the plan's, with the number of threads of this session
+    cf_problem *problems; // one a step: the plan's, with the number of threads in `pool`
     cf_call *calls;       // one a step for each chunk of the batch, resolved to pointers
     double *step_seconds; // of the last run, when profiling
     int profile;
