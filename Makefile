@@ -40,7 +40,7 @@ demo: build
 	@echo "The pictures with their boxes are in out/demo."
 
 test:
-	$(INSTALL) build test 'lint?'
+	$(INSTALL) build test 'lint?' 'page?'
 	@cmake --preset release && cmake --build --preset release
 	@python3 scripts/run_tests.py release
 

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// libcurl, opened by `cfine pull` only: with the TLS and compression libraries behind it, linking it would cost every
-// start of the program more than everything else together.
+// libcurl, opened by the verbs that need it.
 #ifndef CLI_CURL_API_H
 #define CLI_CURL_API_H
 
 #define CURL_DISABLE_TYPECHECK // its macros stand in the way of calls through pointers
 #include <curl/curl.h>
 
+#include "common/late_library.h"
+
 #define CLI_CURL_FUNCTIONS(function)                                                                                   \
     function(curl_global_init) function(curl_easy_init) function(curl_easy_cleanup) function(curl_easy_perform)        \
         function(curl_easy_setopt) function(curl_easy_getinfo) function(curl_easy_strerror)                            \
             function(curl_slist_append) function(curl_slist_free_all)
 
-#define CLI_CURL_FIELD(name) __typeof__(&name) name;
 typedef struct cli_curl {
-    CLI_CURL_FUNCTIONS(CLI_CURL_FIELD)
+    CLI_CURL_FUNCTIONS(LATE_FIELD)
 } cli_curl;
 
 // libcurl's functions, or NULL after an error message.

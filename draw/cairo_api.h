@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// cairo, opened when the first text is drawn: with the libraries behind it, linking it would cost every start of the
-// program several milliseconds.
+// cairo, opened when the first text is drawn.
 #ifndef DRAW_CAIRO_API_H
 #define DRAW_CAIRO_API_H
 
 #include <cairo.h>
 
 #include "cfine/cfine.h"
+#include "common/late_library.h"
 
 #define DRAW_CAIRO_FUNCTIONS(function)                                                                                 \
     function(cairo_image_surface_create) function(cairo_image_surface_get_data)                                        \
@@ -16,9 +16,8 @@
                     function(cairo_text_extents) function(cairo_font_extents) function(cairo_move_to)                  \
                         function(cairo_show_text)
 
-#define DRAW_CAIRO_FIELD(name) __typeof__(&name) name;
 typedef struct draw_cairo {
-    DRAW_CAIRO_FUNCTIONS(DRAW_CAIRO_FIELD)
+    DRAW_CAIRO_FUNCTIONS(LATE_FIELD)
 } draw_cairo;
 
 // cairo's functions, or NULL with an error that says what to install. Any thread.

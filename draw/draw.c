@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "failure.h"
+#include "common/failure.h"
 #include "text.h"
 
 typedef struct {
@@ -236,7 +236,7 @@ cfine_status draw_detections(cfine_image *image, const cfine_detections *found, 
     if (!found->count) return CFINE_OK;
     measures sizes = measures_of(image);
     placed_label *labels = calloc(found->count, sizeof *labels);
-    if (!labels) return draw_fail(error, CFINE_ERROR_MEMORY, "out of memory for %zu labels", found->count);
+    if (!labels) return common_fail(error, CFINE_ERROR_MEMORY, "out of memory for %zu labels", found->count);
     cfine_status status = CFINE_OK;
     for (size_t i = 0; i < found->count && status == CFINE_OK; i++)
         status = render_label(image, &found->items[i], name(context, found->items[i].label), &sizes, &labels[i], error);

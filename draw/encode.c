@@ -8,7 +8,7 @@
 #include <jpeglib.h>
 #include <spng.h>
 
-#include "failure.h"
+#include "common/failure.h"
 
 enum { PNG_COMPRESSION = 3 }; // of 9: photos hardly get smaller with more, only slower
 
@@ -27,8 +27,8 @@ static void jpeg_give_up(j_common_ptr info) {
 
 static cfine_status encode_jpeg(const cfine_image *image, uint8_t **bytes, size_t *size, cfine_error *error) {
     if (image->width > JPEG_MAX_DIMENSION || image->height > JPEG_MAX_DIMENSION)
-        return draw_fail(error, CFINE_ERROR_UNSUPPORTED, "cannot encode a JPEG of %dx%d: the most is %ld each way",
-                         image->width, image->height, (long)JPEG_MAX_DIMENSION);
+        return common_fail(error, CFINE_ERROR_UNSUPPORTED, "cannot encode a JPEG of %dx%d: the most is %ld each way",
+                           image->width, image->height, (long)JPEG_MAX_DIMENSION);
     struct jpeg_compress_struct info = {0};
     jpeg_errors errors;
     unsigned char *out = NULL;
@@ -37,8 +37,8 @@ static cfine_status encode_jpeg(const cfine_image *image, uint8_t **bytes, size_
     errors.base.error_exit = jpeg_give_up;
     if (setjmp(errors.escape)) {
         jpeg_destroy_compress(&info); // the output is libjpeg's until it is finished, and lost: it was short of memory
-        return draw_fail(error, CFINE_ERROR_MEMORY, "cannot encode a JPEG of %dx%d: %s", image->width, image->height,
-                         errors.message);
+        return common_fail(error, CFINE_ERROR_MEMORY, "cannot encode a JPEG of %dx%d: %s", image->width, image->height,
+                           errors.message);
     }
     jpeg_create_compress(&info);
     jpeg_mem_dest(&info, &out, &out_size);
@@ -64,7 +64,7 @@ static cfine_status encode_jpeg(const cfine_image *image, uint8_t **bytes, size_
 
 static cfine_status encode_png(const cfine_image *image, uint8_t **bytes, size_t *size, cfine_error *error) {
     spng_ctx *context = spng_ctx_new(SPNG_CTX_ENCODER);
-    if (!context) return draw_fail(error, CFINE_ERROR_MEMORY, "out of memory for a PNG");
+    if (!context) return common_fail(error, CFINE_ERROR_MEMORY, "out of memory for a PNG");
     struct spng_ihdr header = {.width = (uint32_t)image->width,
                                .height = (uint32_t)image->height,
                                .bit_depth = 8,
@@ -77,8 +77,8 @@ static cfine_status encode_png(const cfine_image *image, uint8_t **bytes, size_t
     if (!code) *bytes = spng_get_png_buffer(context, size, &code);
     spng_ctx_free(context);
     if (!code) return CFINE_OK;
-    return draw_fail(error, code == SPNG_EMEM ? CFINE_ERROR_MEMORY : CFINE_ERROR_UNSUPPORTED,
-                     "cannot encode a PNG of %dx%d: %s", image->width, image->height, spng_strerror(code));
+    return common_fail(error, code == SPNG_EMEM ? CFINE_ERROR_MEMORY : CFINE_ERROR_UNSUPPORTED,
+                       "cannot encode a PNG of %dx%d: %s", image->width, image->height, spng_strerror(code));
 }
 
 cfine_status draw_encode(const cfine_image *image, draw_format format, uint8_t **bytes, size_t *size,

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/failure.h"
 #include "cairo_api.h"
-#include "failure.h"
 
 enum { MAX_BYTES = 256 };
 static const char ellipsis[] = "\xE2\x80\xA6";
@@ -67,8 +67,8 @@ static void select_font(const draw_cairo *cairo, cairo_t *context, double size) 
 }
 
 static cfine_status fail_cairo(const draw_cairo *cairo, cairo_status_t status, cfine_error *error) {
-    return draw_fail(error, status == CAIRO_STATUS_NO_MEMORY ? CFINE_ERROR_MEMORY : CFINE_ERROR_INTERNAL,
-                     "cairo cannot draw a label: %s", cairo->cairo_status_to_string(status));
+    return common_fail(error, status == CAIRO_STATUS_NO_MEMORY ? CFINE_ERROR_MEMORY : CFINE_ERROR_INTERNAL,
+                       "cairo cannot draw a label: %s", cairo->cairo_status_to_string(status));
 }
 
 // Cuts the text to max_width and measures it.
@@ -94,7 +94,7 @@ static cairo_status_t measure(const draw_cairo *cairo, char *text, double size, 
 
 static cfine_status copy_cover(const draw_cairo *cairo, cairo_surface_t *surface, draw_text *out, cfine_error *error) {
     out->cover = malloc((size_t)out->width * (size_t)out->height);
-    if (!out->cover) return draw_fail(error, CFINE_ERROR_MEMORY, "out of memory for a label");
+    if (!out->cover) return common_fail(error, CFINE_ERROR_MEMORY, "out of memory for a label");
     cairo->cairo_surface_flush(surface);
     const unsigned char *data = cairo->cairo_image_surface_get_data(surface);
     int stride = cairo->cairo_image_surface_get_stride(surface);

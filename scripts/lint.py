@@ -17,7 +17,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RANK = {"base": 0, "image": 1, "graph": 1, "preprocess": 2, "kernels": 2, "model": 2, "postprocess": 2, "export": 2,
         "plan": 3, "exec": 4, "api": 5}
 # Programs stand on the public header: beside their own headers they see only these folders' headers.
-PROGRAMS = {"cli": ["draw", "serve"], "draw": [], "serve": ["draw"], "triton": [], "examples": [], "bench": []}
+PROGRAMS = {"cli": ["draw", "serve", "common"], "common": [], "draw": ["common"], "serve": ["draw", "common"], "triton": [],
+            "examples": [], "bench": []}
 ENVIRONMENT = {"src/base/env.c", "cli/environment.c"}
 LONGEST = 800
 
@@ -158,7 +159,7 @@ def check_analysers():
         skip("cppcheck is not here")
     build = os.path.join(TOP, "build", "cppcheck")
     os.makedirs(build, exist_ok=True)
-    folders = [folder for folder in ("src", "cli", "draw", "serve", "triton", "examples")
+    folders = [folder for folder in ("src", "cli", "common", "draw", "serve", "triton", "examples")
                if os.path.isdir(os.path.join(TOP, folder))]
     result = subprocess.run(
         ["cppcheck", "--quiet", "--std=c11", "--language=c", "--enable=warning,performance,portability",

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "problem.h"
+#include "common/failure.h"
 
 struct serve_access_log {
     pthread_mutex_t lock;
@@ -23,12 +23,12 @@ cfine_status serve_access_log_open(const char *path, serve_access_log **out, cfi
     serve_access_log *log = calloc(1, sizeof *log);
     if (!log || !(log->path = strdup(path))) {
         free(log);
-        return serve_fail(error, CFINE_ERROR_MEMORY, "out of memory");
+        return common_fail(error, CFINE_ERROR_MEMORY, "out of memory");
     }
     log->stream = strcmp(path, "-") == 0 ? stdout : fopen(path, "ae");
     if (!log->stream) {
         cfine_status status =
-            serve_fail(error, CFINE_ERROR_IO, "%s: cannot write the access log: %s", path, strerror(errno));
+            common_fail(error, CFINE_ERROR_IO, "%s: cannot write the access log: %s", path, strerror(errno));
         free(log->path);
         free(log);
         return status;

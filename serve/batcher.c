@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "problem.h"
+#include "common/failure.h"
 
 typedef struct {
     serve_job *first, *last;
@@ -49,11 +49,11 @@ static serve_job *take_first(job_list *list) {
 static void prepare_job(serve_batcher *batcher, serve_job *job) {
     job->engine = serve_engine_retain(batcher->engine);
     pthread_mutex_unlock(&batcher->lock);
-    if (job->deadline > serve_now())
+    if (job->deadline > common_now())
         job->prepare(job);
     else
         job->late = job->refused = 1;
-    job->prepared = serve_now();
+    job->prepared = common_now();
     pthread_mutex_lock(&batcher->lock);
     if (job->refused) {
         batcher->waiting--;
@@ -161,7 +161,7 @@ static cfine_status run_images(cfine_session *session, const job_list *jobs, int
     cfine_image *all = malloc((size_t)images * sizeof *all);
     cfine_detections *found = calloc((size_t)images, sizeof *found);
     cfine_status status = CFINE_OK;
-    if (!all || !found) status = serve_fail(error, CFINE_ERROR_MEMORY, "out of memory");
+    if (!all || !found) status = common_fail(error, CFINE_ERROR_MEMORY, "out of memory");
     int n = 0;
     for (const serve_job *job = jobs->first; job && status == CFINE_OK; job = job->next)
         for (int i = 0; i < job->count; i++) all[n++] = job->images[i];
@@ -188,7 +188,7 @@ static cfine_status run_pixels(cfine_session *session, const job_list *jobs, int
     size_t pixels = 3 * (size_t)info->width * (size_t)info->height;
     size_t logits = (size_t)info->queries * (size_t)info->labels, boxes = (size_t)info->queries * 4;
     float *all = malloc((pixels + logits + boxes) * (size_t)images * sizeof *all);
-    if (!all) return serve_fail(error, CFINE_ERROR_MEMORY, "out of memory");
+    if (!all) return common_fail(error, CFINE_ERROR_MEMORY, "out of memory");
     float *all_logits = all + pixels * (size_t)images, *all_boxes = all_logits + logits * (size_t)images;
     size_t n = 0;
     for (const serve_job *job = jobs->first; job; n += (size_t)job->count, job = job->next)
@@ -206,7 +206,7 @@ static cfine_status run_pixels(cfine_session *session, const job_list *jobs, int
 static void run_jobs(cfine_session *session, const job_list *jobs) {
     int images = 0;
     float threshold = 1;
-    double start = serve_now();
+    double start = common_now();
     for (serve_job *job = jobs->first; job; job = job->next) {
         images += job->count;
         if (job->threshold < threshold) threshold = job->threshold;
@@ -214,7 +214,7 @@ static void run_jobs(cfine_session *session, const job_list *jobs) {
     cfine_error error;
     cfine_status status = jobs->first->kind == SERVE_IMAGES ? run_images(session, jobs, images, threshold, &error)
                                                             : run_pixels(session, jobs, images, &error);
-    double end = serve_now();
+    double end = common_now();
     for (serve_job *job = jobs->first; job; job = job->next) {
         job->status = status;
         if (status != CFINE_OK) job->error = error;
@@ -242,7 +242,7 @@ static void *worker(void *arg) {
     pthread_mutex_lock(&batcher->lock);
     int index = batcher->workers_named++;
     for (;;) {
-        double now = serve_now();
+        double now = common_now();
         drop_late_jobs(batcher, now);
         const serve_job *head = batcher->ready.first;
         if (!head) {
@@ -291,7 +291,7 @@ cfine_status serve_batcher_start(const serve_batcher_options *options, serve_eng
         free(batcher);
         free(threads);
         serve_engine_release(engine);
-        return serve_fail(error, CFINE_ERROR_MEMORY, "out of memory");
+        return common_fail(error, CFINE_ERROR_MEMORY, "out of memory");
     }
     batcher->options = *options;
     batcher->observer = observer;
@@ -309,7 +309,7 @@ cfine_status serve_batcher_start(const serve_batcher_options *options, serve_eng
         if (pthread_create(&threads[batcher->thread_count], NULL,
                            batcher->thread_count < engine->workers ? worker : hand, batcher) != 0) {
             serve_batcher_stop(batcher);
-            return serve_fail(error, CFINE_ERROR_MEMORY, "cannot start %d threads; ask for fewer", count);
+            return common_fail(error, CFINE_ERROR_MEMORY, "cannot start %d threads; ask for fewer", count);
         }
     *out = batcher;
     return CFINE_OK;
@@ -327,7 +327,7 @@ int serve_batcher_reserve(serve_batcher *batcher) {
 }
 
 void serve_batcher_submit(serve_batcher *batcher, serve_job *job) {
-    job->arrived = serve_now();
+    job->arrived = common_now();
     pthread_mutex_lock(&batcher->lock);
     append(&batcher->arrived, job);
     pthread_cond_signal(&batcher->for_hands);

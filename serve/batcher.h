@@ -24,7 +24,7 @@ struct serve_job {
     // Set by who submits.
     void (*prepare)(serve_job *job); // on a hand
     void (*finish)(serve_job *job);  // on a hand; the batcher does not touch the job afterwards
-    double deadline;                 // of serve_now(); a job that no worker took by then is late
+    double deadline;                 // of common_now(); a job that no worker took by then is late
 
     // Set by the batcher before prepare.
     serve_engine *engine; // held until finish returned

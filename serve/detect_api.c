@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/failure.h"
 #include "draw/draw.h"
 #include "draw/encode.h"
-#include "problem.h"
 #include "multipart.h"
 #include "request.h"
 
@@ -104,7 +104,7 @@ static void answer_json(serve_request *request) {
     const cfine_detections *found = &job->found[0];
     json_t *list = json_array();
     for (size_t i = 0; i < found->count; i++) json_array_append_new(list, one_detection(job->engine, &found->items[i]));
-    double now = serve_now();
+    double now = common_now();
     json_t *times = json_pack("{s:f, s:f, s:f, s:f}", "prepare", rounded(job->prepared - job->arrived, 1e6) * 1e3,
                               "queue", rounded(job->started - job->prepared, 1e6) * 1e3, "compute",
                               rounded(job->ended - job->started, 1e6) * 1e3, "total",

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "problem.h"
+#include "common/failure.h"
 
 enum { DEFAULT_BATCH = 8 };
 
@@ -35,7 +35,7 @@ cfine_status serve_engine_open(const serve_engine_options *options, serve_engine
     if (!engine || !sessions) {
         free(engine);
         free(sessions);
-        return serve_fail(error, CFINE_ERROR_MEMORY, "out of memory");
+        return common_fail(error, CFINE_ERROR_MEMORY, "out of memory");
     }
     engine->references = 1;
     engine->workers = options->workers;

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "problem.h"
+#include "common/failure.h"
 
 // A refused body is read up to MOST_DISCARDED times the size that is taken.
 enum { MOST_DISCARDED = 4, IO_THREADS = 2, FIRST_ROOM = 1 << 14, RETRY_SECONDS = 1 };
@@ -119,7 +119,7 @@ static void set_phase(serve_request *request, connection_phase phase) {
     pthread_mutex_lock(&server->connections_lock);
     if (request->owner) {
         request->owner->phase = phase;
-        request->owner->since = serve_now();
+        request->owner->since = common_now();
     }
     pthread_mutex_unlock(&server->connections_lock);
 }
@@ -132,7 +132,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         *socket_context = one;
         if (!one) return;
         one->socket = server->mhd->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        one->since = serve_now();
+        one->since = common_now();
         pthread_mutex_lock(&server->connections_lock);
         one->next = server->connections;
         if (one->next) one->next->previous = one;
@@ -157,7 +157,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 // the socket cannot be closed and its number given to another.
 void serve_http_end_slow_clients(serve_server *server) {
     static const char text[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    double now = serve_now();
+    double now = common_now();
     pthread_mutex_lock(&server->connections_lock);
     for (serve_connection *one = server->connections; one; one = one->next) {
         if (one->ended || one->phase == WORKING || now - one->since < server->options->patience) continue;
@@ -311,7 +311,7 @@ static int dispatch(serve_request *request) {
         return 0;
     }
     request->job.finish = finish_and_resume;
-    request->job.deadline = serve_now() + server->options->deadline;
+    request->job.deadline = common_now() + server->options->deadline;
     request->suspended = 1;
     server->mhd->MHD_suspend_connection(request->connection);
     serve_batcher_submit(server->batcher, &request->job);
@@ -326,7 +326,7 @@ static serve_request *create_request(serve_server *server, struct MHD_Connection
     request->connection = connection;
     request->path = path;
     request->method = method;
-    request->began = serve_now();
+    request->began = common_now();
     const union MHD_ConnectionInfo *info =
         server->mhd->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     request->owner = info ? info->socket_context : NULL;
@@ -360,7 +360,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         return MHD_YES;
     }
     if (!request->suspended) {
-        request->received_at = serve_now();
+        request->received_at = common_now();
         set_phase(request, WORKING);
         if (dispatch(request)) return MHD_YES;
     }
@@ -384,7 +384,7 @@ static void describe_client(const serve_request *request, char text[64]) {
 static void account(const serve_request *request) {
     serve_server *server = request->server;
     const serve_job *job = &request->job;
-    double now = serve_now();
+    double now = common_now();
     int ran = job->started > 0 && !job->late;
     char client[64];
     describe_client(request, client);
@@ -444,7 +444,7 @@ static cfine_status listen_on(const serve_options *options, int *out, int *port,
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
     snprintf(service, sizeof service, "%d", options->port);
     int problem = getaddrinfo(options->host, service, &hints, &list), one = 1;
-    if (problem) return serve_fail(error, CFINE_ERROR_ARGUMENT, "--host %s: %s", options->host, gai_strerror(problem));
+    if (problem) return common_fail(error, CFINE_ERROR_ARGUMENT, "--host %s: %s", options->host, gai_strerror(problem));
     int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct sockaddr_storage bound = {0};
     socklen_t size = sizeof bound;
@@ -452,8 +452,8 @@ static cfine_status listen_on(const serve_options *options, int *out, int *port,
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
         bind(fd, list->ai_addr, list->ai_addrlen) != 0 || listen(fd, 1024) != 0 ||
         getsockname(fd, (struct sockaddr *)&bound, &size) != 0)
-        status = serve_fail(error, CFINE_ERROR_IO, "cannot listen on %s port %d: %s", options->host, options->port,
-                            strerror(errno));
+        status = common_fail(error, CFINE_ERROR_IO, "cannot listen on %s port %d: %s", options->host, options->port,
+                             strerror(errno));
     freeaddrinfo(list);
     if (status != CFINE_OK) {
         if (fd >= 0) close(fd);
@@ -470,7 +470,7 @@ cfine_status serve_http_start(serve_server *server, int *port, cfine_error *erro
     const serve_mhd *mhd = server->mhd;
     int fd = -1;
     if (server->certificate && mhd->MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
-        return serve_fail(error, CFINE_ERROR_UNSUPPORTED, "this libmicrohttpd was built without TLS");
+        return common_fail(error, CFINE_ERROR_UNSUPPORTED, "this libmicrohttpd was built without TLS");
     cfine_status status = listen_on(options, &fd, port, error);
     if (status != CFINE_OK) return status;
     struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, server->certificate},
@@ -487,8 +487,8 @@ cfine_status serve_http_start(serve_server *server, int *port, cfine_error *erro
         MHD_OPTION_END);
     if (server->daemon) return CFINE_OK;
     close(fd);
-    return serve_fail(error, CFINE_ERROR_ARGUMENT, "the HTTP server does not start%s",
-                      server->certificate ? ": are --tls-cert and --tls-key PEM files that belong together?" : "");
+    return common_fail(error, CFINE_ERROR_ARGUMENT, "the HTTP server does not start%s",
+                       server->certificate ? ": are --tls-cert and --tls-key PEM files that belong together?" : "");
 }
 
 void serve_http_quiesce(serve_server *server) {

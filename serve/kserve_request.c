@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/failure.h"
 #include "base64.h"
-#include "problem.h"
 
 enum { MOST_JSON_VALUES = 100000 }; // beside the numbers of a tensor
 
@@ -22,11 +22,11 @@ const kserve_signature kserve_signatures[KSERVE_KINDS] = {
     } while (0)
 
 static cfine_status bad(cfine_error *error, const char *text) {
-    return serve_fail(error, CFINE_ERROR_FORMAT, "%s", text);
+    return common_fail(error, CFINE_ERROR_FORMAT, "%s", text);
 }
 
 static cfine_status no_memory(cfine_error *error) {
-    return serve_fail(error, CFINE_ERROR_MEMORY, "out of memory");
+    return common_fail(error, CFINE_ERROR_MEMORY, "out of memory");
 }
 
 // The bytes behind the JSON, taken from the front by one tensor after the other.
@@ -53,14 +53,14 @@ static cfine_status read_shape(const json_t *input, const kserve_limits *limits,
         if (right && i) right = json_integer_value(extent) == rest[i - 1];
     }
     if (!right && limits->kind == KSERVE_IMAGES)
-        return serve_fail(error, CFINE_ERROR_ARGUMENT, "input 'image': its shape must be [rows, 1]");
+        return common_fail(error, CFINE_ERROR_ARGUMENT, "input 'image': its shape must be [rows, 1]");
     if (!right)
-        return serve_fail(error, CFINE_ERROR_ARGUMENT, "input 'pixel_values': its shape must be [rows, 3, %d, %d]",
-                          limits->height, limits->width);
+        return common_fail(error, CFINE_ERROR_ARGUMENT, "input 'pixel_values': its shape must be [rows, 3, %d, %d]",
+                           limits->height, limits->width);
     json_int_t first = json_integer_value(json_array_get(shape, 0));
     if (first > limits->rows)
-        return serve_fail(error, CFINE_ERROR_ARGUMENT, "%lld rows: a request may have at most %d", (long long)first,
-                          limits->rows);
+        return common_fail(error, CFINE_ERROR_ARGUMENT, "%lld rows: a request may have at most %d", (long long)first,
+                           limits->rows);
     *rows = (int)first;
     return CFINE_OK;
 }
@@ -72,8 +72,8 @@ static cfine_status take_binary(const json_t *size, binary_tail *tail, kserve_by
     if (!json_is_integer(size) || json_integer_value(size) < 0)
         return bad(error, "parameter 'binary_data_size' must be a whole number");
     if ((uint64_t)json_integer_value(size) > (uint64_t)(tail->end - tail->at))
-        return serve_fail(error, CFINE_ERROR_FORMAT, "binary_data_size is %lld, but only %lld bytes follow the JSON",
-                          (long long)json_integer_value(size), (long long)(tail->end - tail->at));
+        return common_fail(error, CFINE_ERROR_FORMAT, "binary_data_size is %lld, but only %lld bytes follow the JSON",
+                           (long long)json_integer_value(size), (long long)(tail->end - tail->at));
     *out = (kserve_bytes){tail->at, (size_t)json_integer_value(size)};
     tail->at += out->size;
     return CFINE_OK;
@@ -88,8 +88,8 @@ static cfine_status split_elements(kserve_bytes data, kserve_request *out, cfine
         uint32_t length = head[0] | (uint32_t)head[1] << 8 | (uint32_t)head[2] << 16 | (uint32_t)head[3] << 24;
         at += 4;
         if (length > data.size - at)
-            return serve_fail(error, CFINE_ERROR_FORMAT, "input 'image': element %d says %u bytes, %zu are left", i,
-                              length, data.size - at);
+            return common_fail(error, CFINE_ERROR_FORMAT, "input 'image': element %d says %u bytes, %zu are left", i,
+                               length, data.size - at);
         out->images[i] = (kserve_bytes){data.bytes + at, length};
         at += length;
     }
@@ -99,8 +99,8 @@ static cfine_status split_elements(kserve_bytes data, kserve_request *out, cfine
 
 static cfine_status copy_pixels(kserve_bytes data, size_t count, kserve_request *out, cfine_error *error) {
     if (data.size != count * sizeof *out->pixels)
-        return serve_fail(error, CFINE_ERROR_FORMAT, "input 'pixel_values': %zu bytes; its shape needs %zu", data.size,
-                          count * sizeof *out->pixels);
+        return common_fail(error, CFINE_ERROR_FORMAT, "input 'pixel_values': %zu bytes; its shape needs %zu", data.size,
+                           count * sizeof *out->pixels);
     memcpy(out->pixels, data.bytes, data.size);
     return CFINE_OK;
 }
@@ -126,7 +126,7 @@ static int collect_numbers(const json_t *data, int depth, float *out, size_t cou
 static cfine_status read_numbers(const json_t *data, size_t count, kserve_request *out, cfine_error *error) {
     size_t used = 0;
     if (!json_is_array(data) || !collect_numbers(data, 1, out->pixels, count, &used) || used != count)
-        return serve_fail(error, CFINE_ERROR_FORMAT, "input 'pixel_values': its data must be %zu numbers", count);
+        return common_fail(error, CFINE_ERROR_FORMAT, "input 'pixel_values': its data must be %zu numbers", count);
     return CFINE_OK;
 }
 
@@ -138,7 +138,7 @@ static const json_t *text_at(const json_t *data, int row) {
 static cfine_status read_texts(const json_t *data, kserve_request *out, cfine_error *error) {
     size_t total = 0;
     if (json_array_size(data) != (size_t)out->rows)
-        return serve_fail(error, CFINE_ERROR_FORMAT, "input 'image': its data must be an array of %d", out->rows);
+        return common_fail(error, CFINE_ERROR_FORMAT, "input 'image': its data must be an array of %d", out->rows);
     for (int i = 0; i < out->rows; i++) total += json_string_length(text_at(data, i)) / 4 * 3 + 3;
     uint8_t *at = out->decoded = malloc(total);
     if (!at) return no_memory(error);
@@ -146,7 +146,7 @@ static cfine_status read_texts(const json_t *data, kserve_request *out, cfine_er
         const json_t *text = text_at(data, i);
         size_t size;
         if (!json_is_string(text) || !serve_base64_decode(json_string_value(text), json_string_length(text), at, &size))
-            return serve_fail(error, CFINE_ERROR_FORMAT, "input 'image': element %d is no base64 text", i);
+            return common_fail(error, CFINE_ERROR_FORMAT, "input 'image': element %d is no base64 text", i);
         out->images[i] = (kserve_bytes){at, size};
         at += size;
     }
@@ -162,9 +162,9 @@ static cfine_status read_input(const json_t *root, const kserve_limits *limits, 
     const char *name = json_string_value(json_object_get(input, "name"));
     const char *type = json_string_value(json_object_get(input, "datatype"));
     if (json_array_size(inputs) != 1 || !name || strcmp(name, tensor->name) != 0)
-        return serve_fail(error, CFINE_ERROR_ARGUMENT, "there must be one input, '%s'", tensor->name);
+        return common_fail(error, CFINE_ERROR_ARGUMENT, "there must be one input, '%s'", tensor->name);
     if (!type || strcmp(type, tensor->type) != 0)
-        return serve_fail(error, CFINE_ERROR_ARGUMENT, "input '%s': its datatype must be %s", name, tensor->type);
+        return common_fail(error, CFINE_ERROR_ARGUMENT, "input '%s': its datatype must be %s", name, tensor->type);
     int rows = 0;
     TRY(read_shape(input, limits, &rows, error));
     out->rows = rows;
@@ -201,7 +201,7 @@ static cfine_status read_outputs(const json_t *root, kserve_kind kind, kserve_re
         int i = 0;
         while (i < signature->output_count && (!name || strcmp(name, signature->outputs[i].name) != 0)) i++;
         if (i == signature->output_count)
-            return serve_fail(error, CFINE_ERROR_ARGUMENT, "outputs: there is no '%.60s'", name ? name : "");
+            return common_fail(error, CFINE_ERROR_ARGUMENT, "outputs: there is no '%.60s'", name ? name : "");
         const json_t *own = json_object_get(json_object_get(output, "parameters"), "binary_data");
         out->outputs[i].wanted = 1;
         if (own) out->outputs[i].binary = json_is_true(own);
@@ -241,8 +241,8 @@ cfine_status kserve_request_parse(const uint8_t *body, size_t size, size_t json_
     *out = (kserve_request){.threshold = -1};
     if (!size) return bad(error, "the body is empty");
     if (json_size > size)
-        return serve_fail(error, CFINE_ERROR_FORMAT, "Inference-Header-Content-Length is %zu, the body has %zu bytes",
-                          json_size, size);
+        return common_fail(error, CFINE_ERROR_FORMAT, "Inference-Header-Content-Length is %zu, the body has %zu bytes",
+                           json_size, size);
     TRY(check_value_count(body, json_size, limits, error));
     json_error_t problem;
     json_t *root = json_loadb((const char *)body, json_size, JSON_REJECT_DUPLICATES, &problem);
@@ -253,7 +253,7 @@ cfine_status kserve_request_parse(const uint8_t *body, size_t size, size_t json_
             if ((unsigned char)*at < 0x20 || (unsigned char)*at >= 0x7F) *at = '?';
         return is_json
                    ? bad(error, "the JSON is no object")
-                   : serve_fail(error, CFINE_ERROR_FORMAT, "not JSON: %s at byte %d", problem.text, problem.position);
+                   : common_fail(error, CFINE_ERROR_FORMAT, "not JSON: %s at byte %d", problem.text, problem.position);
     }
     binary_tail tail = {body + json_size, body + size};
     cfine_status status = read_parameters(root, out, error);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "problem.h"
+#include "common/failure.h"
 #include "request.h"
 
 static const char no_memory[] = "out of memory";

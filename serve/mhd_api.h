@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// libmicrohttpd, opened when a server starts: with the libraries behind it (TLS), linking it would cost every start of
-// the program several milliseconds.
+// libmicrohttpd, opened when a server starts.
 #ifndef SERVE_MHD_API_H
 #define SERVE_MHD_API_H
 
 #include <microhttpd.h>
 
 #include "cfine/cfine.h"
+#include "common/late_library.h"
 
 // clang-format off
 #define SERVE_MHD_FUNCTIONS(function) \
@@ -17,9 +17,8 @@
     function(MHD_is_feature_supported)
 // clang-format on
 
-#define SERVE_MHD_FIELD(name) __typeof__(&name) name;
 typedef struct serve_mhd {
-    SERVE_MHD_FUNCTIONS(SERVE_MHD_FIELD)
+    SERVE_MHD_FUNCTIONS(LATE_FIELD)
 } serve_mhd;
 
 // The functions, or NULL with an error that says what to install. Any thread.

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "problem.h"
+#include "common/failure.h"
 
 enum { MAX_BOUNDARY = 70 };
 
@@ -68,9 +68,9 @@ cfine_status serve_multipart_find(const char *content_type, const uint8_t *body,
     *count = 0;
     if (!parameter(content_type, strlen(content_type), "boundary=", delimiter + 4, sizeof delimiter - 4) ||
         !delimiter[4])
-        return serve_fail(error, CFINE_ERROR_FORMAT, "multipart/form-data without a boundary of 1 to %d characters",
-                          MAX_BOUNDARY);
-    if (!size) return serve_fail(error, CFINE_ERROR_FORMAT, "the body is empty");
+        return common_fail(error, CFINE_ERROR_FORMAT, "multipart/form-data without a boundary of 1 to %d characters",
+                           MAX_BOUNDARY);
+    if (!size) return common_fail(error, CFINE_ERROR_FORMAT, "the body is empty");
     size_t length = strlen(delimiter);
     const uint8_t *end = body + size, *at;
     if (size >= length - 2 && memcmp(body, delimiter + 2, length - 2) == 0)
@@ -78,19 +78,19 @@ cfine_status serve_multipart_find(const char *content_type, const uint8_t *body,
     else if ((at = find(body, end, delimiter, length)))
         at += length;
     else
-        return serve_fail(error, CFINE_ERROR_FORMAT, "multipart/form-data: its boundary is not in the body");
+        return common_fail(error, CFINE_ERROR_FORMAT, "multipart/form-data: its boundary is not in the body");
     for (;;) {
         if (end - at >= 2 && memcmp(at, "--", 2) == 0) return CFINE_OK;
         const uint8_t *line_end = find(at, end, "\r\n", 2);
         if (*count == SERVE_MAX_PARTS)
-            return serve_fail(error, CFINE_ERROR_UNSUPPORTED, "multipart/form-data: more than %d parts",
-                              SERVE_MAX_PARTS);
+            return common_fail(error, CFINE_ERROR_UNSUPPORTED, "multipart/form-data: more than %d parts",
+                               SERVE_MAX_PARTS);
         serve_part *part = &parts[*count];
         const uint8_t *bytes = line_end ? read_head(line_end + 2, end, part) : NULL;
         // A part without bytes has its delimiter right behind the empty line that ends the head.
         const uint8_t *next = bytes ? find(bytes - 2, end, delimiter, length) : NULL;
         if (!next)
-            return serve_fail(error, CFINE_ERROR_FORMAT, "multipart/form-data: part %d is cut short", *count + 1);
+            return common_fail(error, CFINE_ERROR_FORMAT, "multipart/form-data: part %d is cut short", *count + 1);
         part->bytes = bytes;
         part->size = next > bytes ? (size_t)(next - bytes) : 0;
         ++*count;

@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "page.h"
 #include "request.h"
 
+extern const char serve_page[]; // page.html, put into the program by the build
+
 static int handle_page(serve_request *request) {
-    serve_answer_constant(request, 200, "text/html; charset=utf-8", serve_page, serve_page_size);
+    serve_answer_constant(request, 200, "text/html; charset=utf-8", serve_page, strlen(serve_page));
     return 0;
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "problem.h"
+#include "common/failure.h"
 #include "http.h"
 
 enum { MOST_FILE_BYTES = 1 << 20 };
@@ -30,8 +30,8 @@ static cfine_status read_text(const char *path, char **out, cfine_error *error) 
     FILE *file = fopen(path, "re");
     char *text = file ? malloc(MOST_FILE_BYTES + 1) : NULL;
     if (!text) {
-        cfine_status status = serve_fail(error, file ? CFINE_ERROR_MEMORY : CFINE_ERROR_NOT_FOUND,
-                                         "%s: cannot be read: %s", path, strerror(errno));
+        cfine_status status = common_fail(error, file ? CFINE_ERROR_MEMORY : CFINE_ERROR_NOT_FOUND,
+                                          "%s: cannot be read: %s", path, strerror(errno));
         if (file) fclose(file);
         return status;
     }
@@ -40,7 +40,7 @@ static cfine_status read_text(const char *path, char **out, cfine_error *error) 
     fclose(file);
     text[size] = 0;
     *out = text;
-    return failed ? serve_fail(error, CFINE_ERROR_IO, "%s: cannot be read, or is larger than 1 MiB", path) : CFINE_OK;
+    return failed ? common_fail(error, CFINE_ERROR_IO, "%s: cannot be read, or is larger than 1 MiB", path) : CFINE_OK;
 }
 
 static cfine_status read_secrets(serve_server *server, cfine_error *error) {
@@ -52,7 +52,7 @@ static cfine_status read_secrets(serve_server *server, cfine_error *error) {
     server->token[strcspn(server->token, "\r\n")] = 0;
     return server->token[0]
                ? CFINE_OK
-               : serve_fail(error, CFINE_ERROR_FORMAT, "%s: its first line, the token, is empty", options->token_file);
+               : common_fail(error, CFINE_ERROR_FORMAT, "%s: its first line, the token, is empty", options->token_file);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -71,11 +71,11 @@ static void *open_anew(void *arg) {
     serve_server *server = job->server;
     serve_engine *engine;
     cfine_error error;
-    double start = serve_now();
+    double start = common_now();
     cfine_status status = serve_engine_open(&server->options->engine, &engine, &error);
     if (status == CFINE_OK) {
         serve_batcher_swap(server->batcher, engine);
-        note(server, "The model was opened anew in %.1f s.", serve_now() - start);
+        note(server, "The model was opened anew in %.1f s.", common_now() - start);
     } else {
         note(server, "The model stays as it was: %s", error.message);
     }
@@ -126,11 +126,11 @@ static void watch(serve_server *server, const sigset_t *signals) {
 
 // The last requests are answered; who asks whether the server is ready hears no.
 static void drain(serve_server *server, const sigset_t *signals) {
-    double end = serve_now() + server->options->drain;
+    double end = common_now() + server->options->drain;
     __atomic_store_n(&server->draining, 1, __ATOMIC_RELAXED);
     serve_http_quiesce(server);
     note(server, "Ending: %d requests are still to be answered.", __atomic_load_n(&server->requests, __ATOMIC_RELAXED));
-    while (__atomic_load_n(&server->requests, __ATOMIC_RELAXED) > 0 && serve_now() < end) {
+    while (__atomic_load_n(&server->requests, __ATOMIC_RELAXED) > 0 && common_now() < end) {
         struct timespec moment = {0, 20 * 1000 * 1000};
         int got = sigtimedwait(signals, NULL, &moment);
         if (got == SIGTERM || got == SIGINT) break; // asked twice
@@ -159,7 +159,7 @@ static cfine_status start(serve_server *server, int *port, cfine_error *error) {
     cfine_status status = read_secrets(server, error);
     if (status == CFINE_OK) status = serve_access_log_open(options->access_log, &server->log, error);
     server->metrics = serve_metrics_create();
-    if (!server->metrics && status == CFINE_OK) status = serve_fail(error, CFINE_ERROR_MEMORY, "out of memory");
+    if (!server->metrics && status == CFINE_OK) status = common_fail(error, CFINE_ERROR_MEMORY, "out of memory");
     if (status != CFINE_OK) return status;
     serve_engine *engine;
     status = serve_engine_open(&options->engine, &engine, error);

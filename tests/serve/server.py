@@ -38,6 +38,7 @@ class Server:
         except BaseException:
             self.process.kill()
             raise
+        self.address = "http://127.0.0.1:%d/" % self.port
 
     def said(self):
         self.notes.seek(0)

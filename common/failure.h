@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Status and text of a failure, as the library's functions give them; and the clock.
-#ifndef SERVE_PROBLEM_H
-#define SERVE_PROBLEM_H
+// What the programs share. Here: status and text of a failure, as the library's functions give them; and the clock.
+#ifndef COMMON_FAILURE_H
+#define COMMON_FAILURE_H
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 
 #include "cfine/cfine.h"
 
-__attribute__((format(printf, 3, 4))) static inline cfine_status serve_fail(cfine_error *error, cfine_status status,
-                                                                            const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static inline cfine_status common_fail(cfine_error *error, cfine_status status,
+                                                                             const char *format, ...) {
     if (!error) return status;
     error->status = status;
     va_list args;
@@ -21,7 +21,7 @@ __attribute__((format(printf, 3, 4))) static inline cfine_status serve_fail(cfin
 }
 
 // Seconds of a clock that only goes forward.
-static inline double serve_now(void) {
+static inline double common_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
