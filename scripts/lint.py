@@ -15,7 +15,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Folders of src/ in dependency order: a file includes headers of its own folder and of lower ranks only. The image comes
 # in at the bottom, the boxes come out at the top; docs/architecture.md walks through them.
 RANK = {"base": 0, "image": 1, "graph": 1, "preprocess": 2, "kernels": 2, "model": 2, "postprocess": 2, "export": 2,
-        "plan": 3, "exec": 4, "api": 5}
+        "cuda": 3, "plan": 4, "exec": 5, "api": 6}
 # Programs stand on the public header: beside their own headers they see only these folders' headers.
 PROGRAMS = {"cli": ["draw", "serve", "common"], "common": [], "draw": ["common"], "serve": ["draw", "common"], "triton": [],
             "examples": [], "bench": []}
@@ -34,7 +34,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 GETENV = re.compile(r"\b(secure_)?getenv\s*\(|\benviron\b")
 PRINTS = re.compile(r"(?<![\w.>])(printf|vprintf|puts|putchar|perror|exit|_exit|abort|assert)\s*\(|\b(stdout|stderr)\b")
 ALLOCATES = re.compile(r"(?<![\w.>])(malloc|calloc|realloc|free|strdup|aligned_alloc|posix_memalign)\s*\(")
-BACKEND = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif)\b.*(__AVX|__AMX|__SSE|__x86_64__|__aarch64__|__ARM|CUDA)")
+BACKEND = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif)\b.*(__AVX|__AMX|__SSE|__x86_64__|__aarch64__|__ARM|__CUDA_ARCH)")
 
 findings = 0
 
@@ -120,7 +120,7 @@ def check_file(path):
             say(path, number, "the library prints nothing and never exits")
         if library and ALLOCATES.search(plain) and path != "src/base/memory.c":
             say(path, number, "memory comes from cf_alloc and cf_free (base/memory.h)")
-        if library and BACKEND.match(line) and not re.match(r"src/(base|kernels)/|.*_kernels\.c$", path):
+        if library and BACKEND.match(line) and not re.match(r"src/(base|kernels|cuda)/|.*_kernels\.c$", path):
             say(path, number, "asks for a backend above the kernels")
 
 

@@ -31,7 +31,7 @@ static cf_plan_request request_of(const cfine_plan_options *options) {
                              .batch = options->batch ? options->batch : 1,
                              .threads = options->threads ? options->threads : cf_cpu_count(),
                              .reference = options->reference,
-                             .features = options->reference ? 0 : cf_cpu_features()};
+                             .target = {CF_CPU, options->reference ? 0 : cf_cpu_features(), 0}};
 }
 
 // Copies what a plan must know of its model to work without it.
@@ -60,7 +60,7 @@ static cfine_status wrap(cf_plan *plan, cfine_plan **out, cfine_error *error) {
     }
     handle->plan = plan;
     snprintf(handle->device, sizeof handle->device, "cpu: ");
-    cf_cpu_describe(plan->request.features, handle->device + 5, sizeof handle->device - 5);
+    cf_cpu_describe(plan->request.target.features, handle->device + 5, sizeof handle->device - 5);
     *out = handle;
     return CFINE_OK;
 }

@@ -14,7 +14,7 @@
 // - max_pool, avg_pool: a window is kernel x kernel; avg_pool always divides by its full area.
 // - attention: k and v may have another number of tokens than q.
 // - top_queries: indices (I32, one channel, Q pixels), best row first; of equal rows the lower index first; a NaN score
-//   counts as minus infinity. Q is at most T. Indices that gather and reference read lie in 0..T-1.
+//   counts as minus infinity. Q is at most T. Indices that gather and reference read are limited to 0..T-1.
 // - reference: an invalid anchor is FLT_MAX, which makes the box 1.
 // - shift_box: inverse_sigmoid(x) = log(max(x, 1e-5) / max(1 - x, 1e-5)) with x limited to 0..1.
 // - deform: offsets [Q, heads*points*2] in x, y pairs, weights [Q, heads*points] before their softmax, points of a head

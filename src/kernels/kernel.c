@@ -37,21 +37,38 @@ void cf_tensor_set(const cf_tensor *tensor, int n, int y, int x, int c, float va
     }
 }
 
+const cf_kernel *const *cf_kernels_of(cf_backend backend, cf_op op, int *count) {
+    return backend == CF_CUDA ? cf_cuda_kernels_of(op, count) : cf_cpu_kernels_of(op, count);
+}
+
 const cf_kernel *cf_kernel_find(const char *name) {
-    for (int op = 0; op < CF_OP_COUNT; op++) {
-        int count;
-        const cf_kernel *const *list = cf_kernels_of((cf_op)op, &count);
-        for (int i = 0; i < count; i++)
-            if (!strcmp(list[i]->name, name)) return list[i];
-    }
+    for (int backend = CF_CPU; backend <= CF_CUDA; backend++)
+        for (int op = 0; op < CF_OP_COUNT; op++) {
+            int count;
+            const cf_kernel *const *list = cf_kernels_of((cf_backend)backend, (cf_op)op, &count);
+            for (int i = 0; i < count; i++)
+                if (!strcmp(list[i]->name, name)) return list[i];
+        }
     return NULL;
 }
 
-const cf_kernel *cf_kernel_select(const cf_problem *problem, uint32_t features, int reference_only) {
+int cf_kernel_runs_on(const cf_kernel *kernel, const cf_target *target) {
+    if (target->backend == CF_CPU) return kernel->run && (kernel->cpu & ~target->features) == 0;
+    return kernel->launch && target->compute >= kernel->compute_from &&
+           (kernel->compute_to == 0 || target->compute <= kernel->compute_to);
+}
+
+const cf_kernel *cf_kernel_select(const cf_problem *problem, const cf_target *target, int reference_only) {
     int count;
-    const cf_kernel *const *list = cf_kernels_of(problem->op, &count);
+    const cf_kernel *const *list = cf_kernels_of(target->backend, problem->op, &count);
     if (count == 0) return NULL;
-    for (int i = 0; i < count - 1 && !reference_only; i++)
-        if ((list[i]->cpu & ~features) == 0 && !list[i]->refuse(problem)) return list[i];
-    return list[count - 1];
+    const cf_kernel *best = list[count - 1];
+    double least = HUGE_VAL;
+    for (int i = 0; i < count - 1 && !reference_only; i++) {
+        if (!cf_kernel_runs_on(list[i], target) || list[i]->refuse(problem)) continue;
+        if (!list[i]->estimate) return least < HUGE_VAL ? best : list[i];
+        double estimate = list[i]->estimate(problem);
+        if (estimate < least) least = estimate, best = list[i];
+    }
+    return best;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a kernel is: one implementation of one operator, with what it needs, how it packs weights, and how it runs.
 //
-// kernel_list.c lists the kernels of each operator best first, ending in the plain reference of kernels/ref, which
-// accepts everything. The plan takes the first that accepts (or times all that do), lets it pack the constants once,
-// and calls run with everything resolved to pointers.
+// kernel_list.c lists the CPU's kernels of each operator best first, ending in the plain reference of kernels/ref,
+// which accepts everything; cuda/kernel_list_cuda.c those of a GPU, ending in one that accepts everything too. The plan
+// takes the first that accepts (or times all that do), lets it pack the constants once, and calls run with everything
+// resolved to pointers.
 #ifndef CF_KERNELS_KERNEL_H
 #define CF_KERNELS_KERNEL_H
 
@@ -11,26 +12,15 @@
 #include <stdint.h>
 
 #include "base/threads.h"
-#include "graph/op.h"
-
-// A tensor as kernels see it: channels contiguous, everything else strided. Pixel (y, x) of image n starts at
-// data + n*image + y*row + x*pixel elements. A view into a wider buffer (slice of a concat) has pixel > c.
-typedef struct cf_tensor {
-    void *data;
-    int32_t h, w, c;
-    int32_t halo;              // zero pixels on every side of each image that may be read (not written)
-    int64_t image, row, pixel; // distances in elements
-    cf_dtype dtype;
-    float scale;  // quantised types: value = scale * (stored - zero)
-    int32_t zero; //
-} cf_tensor;
+#include "kernels/tensor.h"
 
 // What a kernel must know to accept, size and pack: shapes, dtypes and strides of all tensors (data pointers are NULL),
 // attributes, constants.
 typedef struct cf_problem {
     cf_op op;
     cf_attr attr;
-    int32_t inputs, outputs, images, threads;
+    int32_t inputs, outputs, images;
+    int32_t threads; // of the team; on a GPU its multiprocessors
     cf_tensor in[CF_MAX_INPUTS], out[CF_MAX_OUTPUTS];
     cf_constant constant[CF_MAX_CONSTANTS];
 } cf_problem;
@@ -45,10 +35,22 @@ typedef struct cf_call {
     int32_t images;
 } cf_call;
 
+// Where a plan runs, and what that device can do.
+typedef enum cf_backend { CF_CPU, CF_CUDA } cf_backend;
+
+typedef struct cf_target {
+    cf_backend backend;
+    uint32_t features; // CF_CPU: as cf_cpu_features gives them
+    int32_t compute;   // CF_CUDA: compute capability, 90 for 9.0
+} cf_target;
+
+struct cf_cuda_queue; // cuda/queue.h
+
 typedef struct cf_kernel {
     const char *name; // "conv_f32_avx512"
     cf_op op;
-    uint32_t cpu; // features needed, as cf_cpu_features gives them; 0: any
+    uint32_t cpu;                     // features needed, as cf_cpu_features gives them; 0: any
+    int32_t compute_from, compute_to; // compute capabilities, inclusive; 0: any
     // NULL when the kernel can do it, else the reason in a few words. Must look at dtypes, shapes, strides, halos.
     const char *(*refuse)(const cf_problem *problem);
     // Bytes of packed constants, and packing them. NULL: none needed.
@@ -59,18 +61,29 @@ typedef struct cf_kernel {
     // Called by every member of the team at the same time; each takes its share (cf_team_range) and writes all of its
     // part of out. Barriers inside are allowed (cf_team_barrier). No allocation, no failure.
     void (*run)(const cf_call *call, const cf_team *team);
+    // GPU kernels have this instead of run: enqueues the work; tensors, packed and scratch are in the GPU's memory.
+    // Only enqueues, so that it can be captured into a graph. Failures stay in the queue.
+    void (*launch)(const cf_call *call, struct cf_cuda_queue *queue);
+    // Expected time in any unit common to the kernels of the operator, smaller is better; where kernels of a list have
+    // one, the best estimate wins over the order. NULL: the order of the list decides.
+    double (*estimate)(const cf_problem *problem);
 } cf_kernel;
 
-// The kernels of an operator, best first; *count is their number, at least one (the reference) for each operator that
-// can appear in a plan.
-const cf_kernel *const *cf_kernels_of(cf_op op, int *count);
+// The kernels of an operator on a backend, best first; *count is their number, at least one (which accepts everything)
+// for each operator that can appear in a plan.
+const cf_kernel *const *cf_kernels_of(cf_backend backend, cf_op op, int *count);
+const cf_kernel *const *cf_cpu_kernels_of(cf_op op, int *count);
+const cf_kernel *const *cf_cuda_kernels_of(cf_op op, int *count);
 
 // A kernel by name, or NULL: for plan files.
 const cf_kernel *cf_kernel_find(const char *name);
 
-// The first kernel of the list that this CPU (features) can run and that accepts the problem. reference_only: the last
-// one. Never NULL for operators that can appear in a plan.
-const cf_kernel *cf_kernel_select(const cf_problem *problem, uint32_t features, int reference_only);
+// 1 if the target can run the kernel.
+int cf_kernel_runs_on(const cf_kernel *kernel, const cf_target *target);
+
+// The best kernel that the target can run and that accepts the problem: the smallest estimate, or the first of the
+// list. reference_only: the last one. Never NULL for operators that can appear in a plan.
+const cf_kernel *cf_kernel_select(const cf_problem *problem, const cf_target *target, int reference_only);
 
 // Element access for reference kernels and tests: the value of channel c at (n, y, x), whatever the dtype; stores round
 // to nearest even and saturate.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every kernel once, best first; the last of each operator is its plain reference, which accepts everything.
+// Every kernel of the CPU once, best first; the last of each operator is its plain reference, which accepts everything.
 //
 // To add a kernel: write it in kernels/cpu/<op>_<dtype>_<isa>.c and put its name in front of slower ones here. The
 // checker (tests/checkops) walks these lists, so a kernel cannot exist untested.
@@ -75,7 +75,7 @@ CF_KERNEL_LISTS(DECLARE_ALL)
 #define DEFINE_ALL(enumerator, LIST) static const cf_kernel *const list_##enumerator[] = {LIST(ADDRESS)};
 CF_KERNEL_LISTS(DEFINE_ALL)
 
-const cf_kernel *const *cf_kernels_of(cf_op op, int *count) {
+const cf_kernel *const *cf_cpu_kernels_of(cf_op op, int *count) {
     switch (op) {
 #define CASE(enumerator, LIST)                                                                                         \
     case CF_OP_##enumerator:                                                                                           \

@@ -30,7 +30,7 @@ static cfine_status add_step(cf_plan *plan, const char *name, const cf_problem *
         step->bytes += tensor_bytes(&problem->in[i]);
     }
     step->bytes += tensor_bytes(&problem->out[0]);
-    step->kernel = cf_kernel_select(problem, plan->request.features, plan->request.reference);
+    step->kernel = cf_kernel_select(problem, &plan->request.target, plan->request.reference);
     if (!step->kernel) return cf_fail(err, CFINE_ERROR_INTERNAL, "%s: no kernel for %s", name, cf_op_name(problem->op));
     step->name = cf_strdup(name);
     if (!step->name) return cf_fail_memory(err, "plan", strlen(name));
@@ -49,7 +49,7 @@ static cf_problem problem_of(const cf_graph *graph, const cf_placement *placemen
                           .attr = node->attr,
                           .inputs = node->input_count,
                           .outputs = 1,
-                          .images = cf_plan_chunk(request->batch, request->threads),
+                          .images = cf_plan_chunk(request),
                           .threads = request->threads};
     for (int k = 0; k < node->input_count; k++) {
         cf_plan_tensor in = cf_placement_tensor(graph, placement, node->inputs[k]);
@@ -118,23 +118,24 @@ static cfine_status pack(cf_plan *plan, cf_graph *graph, cfine_error *err) {
     return CFINE_OK;
 }
 
-int32_t cf_plan_chunk(int batch, int threads) {
+int32_t cf_plan_chunk(const cf_plan_request *request) {
     enum { THREADS_AN_IMAGE = 4 }; // what one image of the smallest model keeps busy
-    int chunk = threads / THREADS_AN_IMAGE;
-    return chunk < 1 ? 1 : chunk > batch ? batch : chunk;
+    if (request->target.backend == CF_CUDA) return request->batch;
+    int chunk = request->threads / THREADS_AN_IMAGE;
+    return chunk < 1 ? 1 : chunk > request->batch ? request->batch : chunk;
 }
 
 cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf_plan **out, cfine_error *err) {
     *out = NULL;
     CF_TRY(cf_plan_insert_copies(graph, err));
     cf_placement placement;
-    CF_TRY(cf_plan_place(graph, request->batch, cf_plan_chunk(request->batch, request->threads), &placement, err));
+    CF_TRY(cf_plan_place(graph, request, &placement, err));
     cfine_status status = CFINE_OK;
     cf_plan *plan = cf_alloc(1, sizeof *plan);
     if (plan) {
         atomic_store(&plan->references, 1);
         plan->request = *request;
-        plan->chunk = cf_plan_chunk(request->batch, request->threads);
+        plan->chunk = cf_plan_chunk(request);
         plan->steps = cf_alloc((size_t)graph->node_count * 2, sizeof *plan->steps); // a HALO step each at most
     }
     if (!plan || !plan->steps) status = cf_fail_memory(err, "plan", sizeof *plan->steps * (size_t)graph->node_count);

@@ -105,7 +105,7 @@ static void touch(cf_buffer *buffer, int32_t node) {
     if (node > buffer->last) buffer->last = node;
 }
 
-static void find_lifetimes(const cf_graph *graph, cf_placement *out) {
+static void find_lifetimes(const cf_graph *graph, int halos, cf_placement *out) {
     for (int32_t v = 0; v < graph->value_count; v++) out->buffers[v] = (cf_buffer){.first = INT32_MAX, .last = -1};
     for (int32_t i = 0; i < graph->node_count; i++) {
         const cf_node *node = &graph->nodes[i];
@@ -114,7 +114,7 @@ static void find_lifetimes(const cf_graph *graph, cf_placement *out) {
             touch(&out->buffers[out->places[node->output].root], i);
             for (int k = 0; k < node->input_count; k++) touch(&out->buffers[out->places[node->inputs[k]].root], i);
         }
-        int32_t halo = halo_wanted(graph, node->output);
+        int32_t halo = halos ? halo_wanted(graph, node->output) : 0;
         cf_buffer *buffer = &out->buffers[out->places[node->output].root];
         if (halo > buffer->halo) buffer->halo = halo;
     }
@@ -133,7 +133,7 @@ int cf_placement_is_whole(const cf_graph *graph, const cf_placement *placement, 
            root == placement->places[graph->boxes].root;
 }
 
-cfine_status cf_plan_place(const cf_graph *graph, int batch, int chunk, cf_placement *out, cfine_error *err) {
+cfine_status cf_plan_place(const cf_graph *graph, const cf_plan_request *request, cf_placement *out, cfine_error *err) {
     size_t count = (size_t)graph->value_count;
     *out = (cf_placement){cf_alloc(count, sizeof *out->places), cf_alloc(count, sizeof *out->buffers), 0};
     int32_t *scratch = cf_alloc(count, sizeof *scratch);
@@ -143,13 +143,13 @@ cfine_status cf_plan_place(const cf_graph *graph, int batch, int chunk, cf_place
         return cf_fail_memory(err, "plan", count * sizeof *out->buffers);
     }
     place_values(graph, out);
-    find_lifetimes(graph, out);
+    find_lifetimes(graph, request->target.backend == CF_CPU, out); // GPU kernels look where the border is
     for (int32_t v = 0; v < graph->value_count; v++) {
         cf_buffer *buffer = &out->buffers[v];
         if (out->places[v].root != v || buffer->last < 0) continue;
         const cf_value *value = &graph->values[v];
         int64_t pixels = (int64_t)(value->h + 2 * buffer->halo) * (value->w + 2 * buffer->halo);
-        int images = cf_placement_is_whole(graph, out, v) ? batch : chunk;
+        int images = cf_placement_is_whole(graph, out, v) ? request->batch : cf_plan_chunk(request);
         buffer->bytes =
             images * pixels * value->c * cf_dtype_size(value->dtype) + 64; // vector loads may run past the end
     }

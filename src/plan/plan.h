@@ -35,13 +35,14 @@ typedef struct cf_plan_tensor {
 typedef struct cf_plan_request {
     cfine_precision precision;
     int batch, threads;
-    int reference;     // 1: reference kernels only
-    uint32_t features; // CPU features to use
+    int reference;    // 1: reference kernels only
+    cf_target target; // the device
 } cf_plan_request;
 
-// A batch runs in chunks of a few images: each chunk goes through the whole network while its activations are still in
-// the cache, and the workspace holds one chunk. Only the network's input and outputs hold the whole batch.
-int32_t cf_plan_chunk(int batch, int threads);
+// On a CPU a batch runs in chunks of a few images: each chunk goes through the whole network while its activations are
+// still in the cache, and the workspace holds one chunk. Only the network's input and outputs hold the whole batch. On
+// a GPU the batch is one chunk.
+int32_t cf_plan_chunk(const cf_plan_request *request);
 
 typedef struct cf_plan {
     atomic_int references;
@@ -95,8 +96,8 @@ typedef struct cf_placement {
 
 // Inserts COPY nodes in front of CONCAT and TOKENS whose inputs cannot be written in place.
 cfine_status cf_plan_insert_copies(cf_graph *graph, cfine_error *err);
-// Gives every value a place, every root a halo and a lifetime, and every root an offset in the workspace.
-cfine_status cf_plan_place(const cf_graph *graph, int batch, int chunk, cf_placement *out, cfine_error *err);
+// Gives every value a place, every root a halo (on a CPU) and a lifetime, and every root an offset in the workspace.
+cfine_status cf_plan_place(const cf_graph *graph, const cf_plan_request *request, cf_placement *out, cfine_error *err);
 // 1 if the value's buffer holds the whole batch: the input and the outputs.
 int cf_placement_is_whole(const cf_graph *graph, const cf_placement *placement, int32_t value);
 void cf_placement_release(cf_placement *placement);

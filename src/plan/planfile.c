@@ -295,9 +295,10 @@ static cfine_status read_about(const about *record, const char *name, cf_plan *p
     memcpy(plan->size, record->size, sizeof plan->size);
     plan->family[sizeof plan->family - 1] = plan->size[sizeof plan->size - 1] = 0;
     int batch = plan->request.batch;
-    plan->chunk = cf_plan_chunk(batch, plan->request.threads);
-    if (batch < 1 || batch > 1 << 16 || plan->request.threads < 1 || plan->workspace_bytes < 0 || plan->queries < 1 ||
-        plan->labels < 1 || plan->labels > MAX_NAMES || plan->detections < 1 || plan->detections > MAX_NAMES ||
+    plan->chunk = cf_plan_chunk(&plan->request);
+    if (plan->request.target.backend != CF_CPU || batch < 1 || batch > 1 << 16 || plan->request.threads < 1 ||
+        plan->workspace_bytes < 0 || plan->queries < 1 || plan->labels < 1 || plan->labels > MAX_NAMES ||
+        plan->detections < 1 || plan->detections > MAX_NAMES ||
         !tensor_fits(&plan->input.tensor, plan->input.offset, batch, plan->workspace_bytes) ||
         !tensor_fits(&plan->logits.tensor, plan->logits.offset, batch, plan->workspace_bytes) ||
         !tensor_fits(&plan->boxes.tensor, plan->boxes.offset, batch, plan->workspace_bytes) ||

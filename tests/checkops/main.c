@@ -437,7 +437,7 @@ static void usage(FILE *to) {
 static void run_op(check_run *run, const check_op *op) {
     run->op = op;
     int count;
-    const cf_kernel *const *list = cf_kernels_of(op->op, &count);
+    const cf_kernel *const *list = cf_cpu_kernels_of(op->op, &count);
     memset(run->tallies, 0, sizeof run->tallies);
     int extras = 0;
     for (; op->extra && op->extra[extras]; extras++) run->tallies[extras].kernel = op->extra[extras];
@@ -512,7 +512,7 @@ int main(int argc, char **argv) {
     int uncovered = 0;
     for (int op = 0; op < CF_OP_COUNT && !run.bench && !only; op++) {
         int count;
-        cf_kernels_of((cf_op)op, &count);
+        cf_cpu_kernels_of((cf_op)op, &count);
         if (count && !covered[op]) printf("%s %s", uncovered++ ? "," : "no cases for:", cf_op_name((cf_op)op));
     }
     if (uncovered) printf("\n");

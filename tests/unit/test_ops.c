@@ -247,7 +247,7 @@ static void kernels_match_pytorch(void **state) {
     cf_bytes_release(&file);
     for (cursor = text; read_case(&c); free_case(&c)) {
         int count;
-        const cf_kernel *const *kernels = cf_kernels_of(c.problem.op, &count);
+        const cf_kernel *const *kernels = cf_cpu_kernels_of(c.problem.op, &count);
         assert_int_not_equal(count, 0);
         seen[c.problem.op] = 1;
         for (int i = 0; i < count; i++)
@@ -259,7 +259,7 @@ static void kernels_match_pytorch(void **state) {
     cf_free(text);
     for (int op = 0; op < CF_OP_COUNT; op++) {
         int count;
-        cf_kernels_of((cf_op)op, &count);
+        cf_cpu_kernels_of((cf_op)op, &count);
         if (count && op != CF_OP_CONV && op != CF_OP_HALO && !seen[op]) // those two are in checkops
             fail_msg("%s has no golden case", cf_op_name((cf_op)op));
     }
@@ -271,7 +271,7 @@ static void lists_are_well_formed(void **state) {
     (void)state;
     for (int op = 0; op < CF_OP_COUNT; op++) {
         int count;
-        const cf_kernel *const *kernels = cf_kernels_of((cf_op)op, &count);
+        const cf_kernel *const *kernels = cf_cpu_kernels_of((cf_op)op, &count);
         for (int i = 0; i < count; i++) {
             assert_int_equal(kernels[i]->op, op);
             const char *prefix = strncmp(kernels[i]->name, "depthwise", 9) ? cf_op_name((cf_op)op) : "depthwise";

@@ -91,8 +91,10 @@ static const char *top_queries_refuse(const cf_problem *problem) {
     return NULL;
 }
 
-static int32_t index_of(const cf_call *call, place at) {
-    return *(const int32_t *)row_at(&call->in[1], at.n, at.y * call->out[0].w + at.x);
+// Limited to the `rows` there are.
+static int32_t index_of(const cf_call *call, place at, int32_t rows) {
+    int32_t index = *(const int32_t *)row_at(&call->in[1], at.n, at.y * call->out[0].w + at.x);
+    return index < 0 ? 0 : index < rows ? index : rows - 1;
 }
 
 static void gather_run(const cf_call *call, const cf_team *team) {
@@ -103,7 +105,7 @@ static void gather_run(const cf_call *call, const cf_team *team) {
     pixel_share(call, team, &begin, &end);
     place at = place_of(out, begin);
     for (long pixel = begin; pixel < end; pixel++, place_next(out, &at)) {
-        const char *source = row_at(in, at.n, index_of(call, at));
+        const char *source = row_at(in, at.n, index_of(call, at, in->h * in->w));
         char *result = pixel_at(out, at);
         if (same)
             memcpy(result, source, (size_t)out->c * (size_t)to.size);
@@ -116,12 +118,13 @@ static void gather_run(const cf_call *call, const cf_team *team) {
 static void reference_run(const cf_call *call, const cf_team *team) {
     const cf_tensor *out = &call->out[0];
     const float *anchors = cf_ref_constant(call, 0);
+    int32_t rows = call->problem->constant[0].shape[0];
     real_format from = real_format_of(&call->in[0]), to = real_format_of(out);
     long begin, end;
     pixel_share(call, team, &begin, &end);
     place at = place_of(out, begin);
     for (long pixel = begin; pixel < end; pixel++, place_next(out, &at)) {
-        v_f32 anchor = v_load_n(anchors + 4L * index_of(call, at), 4);
+        v_f32 anchor = v_load_n(anchors + 4L * index_of(call, at, rows), 4);
         real_write(pixel_at(out, at), to, v_sigmoid(real_read(pixel_at(&call->in[0], at), from, 4) + anchor), 4);
     }
 }

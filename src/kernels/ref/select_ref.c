@@ -46,14 +46,15 @@ static void top_queries_run(const cf_call *call, const cf_team *team) {
     }
 }
 
-// The index that belongs to output pixel (y, x).
-static int index_at(const cf_call *call, int n, int y, int x) {
-    return (int)cf_ref_row(&call->in[1], n, y * call->out[0].w + x, 0);
+// The index that belongs to output pixel (y, x), limited to the `rows` there are: a forged plan may put others there.
+static int index_at(const cf_call *call, int n, int y, int x, int rows) {
+    float index = cf_ref_row(&call->in[1], n, y * call->out[0].w + x, 0);
+    return index > 0 ? index < (float)rows ? (int)index : rows - 1 : 0;
 }
 
 // out[q] = rows[index[q]]
 static void gather_pixel(const cf_call *call, int n, int y, int x) {
-    int index = index_at(call, n, y, x);
+    int index = index_at(call, n, y, x, call->in[0].h * call->in[0].w);
     for (int c = 0; c < call->out[0].c; c++)
         cf_tensor_set(&call->out[0], n, y, x, c, cf_ref_row(&call->in[0], n, index, c));
 }
@@ -64,7 +65,7 @@ static void gather_run(const cf_call *call, const cf_team *team) {
 
 // out[q] = sigmoid(delta[q] + anchor[index[q]]); an invalid anchor is FLT_MAX, which gives 1.
 static void reference_pixel(const cf_call *call, int n, int y, int x) {
-    const float *anchor = cf_ref_constant(call, 0) + 4L * index_at(call, n, y, x);
+    const float *anchor = cf_ref_constant(call, 0) + 4L * index_at(call, n, y, x, call->problem->constant[0].shape[0]);
     for (int c = 0; c < 4; c++) {
         float box = cf_act_apply(CF_ACT_SIGMOID, cf_tensor_get(&call->in[0], n, y, x, c) + anchor[c]);
         cf_tensor_set(&call->out[0], n, y, x, c, box);
