@@ -53,8 +53,8 @@ static void cases(check_run *run) {
 
 // exp of a product that is off by a few roundings of its 60; weights rounded to bf16 are off by 2^-9.
 static double unit(const check_case *one, const cf_kernel *kernel) {
-    (void)one;
-    return strstr(kernel->name, "bf16") ? 0x1p-9 : 3e-5;
+    if (strstr(kernel->name, "f16") == NULL) return 3e-5;
+    return one->problem.in[0].dtype == CF_F16 ? 0x1p-11 : 0x1p-9; // probabilities are rounded too
 }
 
 static double work(const cf_problem *p) {

@@ -21,6 +21,8 @@ static void fill_constant(const check_case *one, int index, float *values, size_
     cf_dtype dtype = p->in[0].dtype;
     if (dtype == CF_BF16)
         for (size_t i = 0; i < count; i++) values[i] = cf_bf16_to_f32(cf_f32_to_bf16(values[i]));
+    if (dtype == CF_F16)
+        for (size_t i = 0; i < count; i++) values[i] = cf_f16_to_f32(cf_f32_to_f16(values[i]));
     if (dtype != CF_U8 && dtype != CF_S8) return;
     size_t outputs = (size_t)p->constant[0].shape[0], each = count / outputs;
     for (size_t o = 0; o < outputs; o++) { // whole multiples of a step; 127 of them occur

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/cpu.h"
+#include "checkops/device.h"
 
 #define DECLARE(op) extern const check_op op;
 CHECK_OPS(DECLARE)
@@ -24,9 +25,12 @@ typedef struct {
 } tally;
 
 struct check_run {
-    int quick, bench, list, threads, bench_images;
+    int quick, bench, list, threads;
+    int bench_images; // 0: as the case says
+    cf_target target;
+    const cf_kernel *reference; // of the operator
     const char *filter, *kernel_filter, *shapes;
-    double peak; // GFLOP/s of one core, for the share; 0: unknown
+    double peak; // GFLOP/s of one core or of the GPU, for the share; 0: unknown
     cf_pool *pools[MAX_THREADS + 1];
     const check_op *op;
     tally tallies[MAX_KERNELS];
@@ -163,6 +167,8 @@ typedef struct {
     cf_call call;
     void *packed, *scratch;
     size_t packed_bytes, scratch_bytes;
+    check_block blocks[CF_MAX_INPUTS + 3]; // all memory of the call, for a GPU
+    int block_count;
 } ready;
 
 enum { TAIL = 64 };
@@ -185,6 +191,11 @@ static void prepare(const bench_case *made, const cf_kernel *kernel, const check
     r->call.out[0] = out->tensor;
     r->call.packed = r->packed;
     r->call.scratch = r->scratch;
+    for (int i = 0; i < made->problem.inputs; i++)
+        r->blocks[r->block_count++] = (check_block){made->in[i].block, made->in[i].bytes, NULL};
+    r->blocks[r->block_count++] = (check_block){out->block, out->bytes, NULL};
+    r->blocks[r->block_count++] = (check_block){r->packed, r->packed_bytes + TAIL, NULL};
+    r->blocks[r->block_count++] = (check_block){r->scratch, r->scratch_bytes + TAIL, NULL};
 }
 
 static size_t tail_damage(const ready *r) {
@@ -200,6 +211,10 @@ static void run_ready(check_run *run, const cf_kernel *kernel, ready *r) {
     // Run time knows no constants.
     for (int i = 0; i < CF_MAX_CONSTANTS; i++) r->problem.constant[i].data = NULL;
     r->call.problem = &r->problem;
+    if (kernel->launch) {
+        check_device_run(kernel, &r->call, r->blocks, r->block_count, 0, NULL);
+        return;
+    }
     task_arg arg = {kernel, &r->call};
     cf_pool_run(run->pools[r->problem.threads], task, &arg);
 }
@@ -287,7 +302,13 @@ static void time_kernel(check_run *run, const check_case *one, const bench_case 
     double times[1000], total = 0;
     int runs = 0;
     run_ready(run, kernel, &r);
-    while (runs < 1000 && (runs < 5 || total < 0.15)) {
+    if (kernel->launch) {
+        enum { LAUNCHES = 30 };
+        check_device_run(kernel, &r.call, r.blocks, r.block_count, LAUNCHES, &times[0]);
+        times[0] *= 1e-3;
+        runs = 1;
+    }
+    while (!kernel->launch && runs < 1000 && (runs < 5 || total < 0.15)) {
         double start = seconds(run->threads);
         run_ready(run, kernel, &r);
         times[runs] = seconds(run->threads) - start;
@@ -300,17 +321,17 @@ static void time_kernel(check_run *run, const check_case *one, const bench_case 
         }
     double median = times[runs / 2], rate = run->op->work ? run->op->work(&made->problem) / median * 1e-9 : 0;
     printf("%-28s %-60s %9.4f ms %9.1f GFLOP/s", kernel->name, one->name, median * 1e3, rate);
-    if (run->peak > 0) printf(" %5.1f%%", 100 * rate / (run->peak * run->threads));
+    if (run->peak > 0) printf(" %5.1f%%", 100 * rate / (run->peak * (kernel->launch ? 1 : run->threads)));
     printf("\n");
     release(&r);
 }
 
 static void emit_bench(check_run *run, const check_case *one, bench_case *made) {
     int none = 1;
-    for (int k = 0; k < run->kernels - 1; k++) {
+    for (int k = 0; k < run->kernels - (run->target.backend == CF_CPU); k++) { // not the reference
         const cf_kernel *kernel = run->tallies[k].kernel;
         made->problem.threads = run->threads;
-        if ((kernel->cpu & ~cf_cpu_features()) != 0 || kernel->refuse(&made->problem)) continue;
+        if (!cf_kernel_runs_on(kernel, &run->target) || kernel->refuse(&made->problem)) continue;
         if (strstr(kernel->name, "emulated")) continue;
         if (run->kernel_filter && !strstr(kernel->name, run->kernel_filter)) continue;
         time_kernel(run, one, made, kernel);
@@ -319,7 +340,25 @@ static void emit_bench(check_run *run, const check_case *one, bench_case *made) 
     if (none && !run->kernel_filter) printf("%-28s %-60s only the reference\n", "-", one->name);
 }
 
+static void emit_one(check_run *run, const check_case *one);
+
+// On a GPU every bf16 case is there once more in fp16.
 void check_emit(check_run *run, const check_case *one) {
+    emit_one(run, one);
+    if (run->target.backend != CF_CUDA) return;
+    check_case twin = *one;
+    int changed = 0;
+    for (int i = 0; i < CF_MAX_INPUTS + 1; i++) {
+        cf_tensor *tensor = i < CF_MAX_INPUTS ? &twin.problem.in[i] : &twin.problem.out[0];
+        if (tensor->dtype != CF_BF16) continue;
+        tensor->dtype = CF_F16;
+        changed = 1;
+    }
+    snprintf(twin.name, sizeof twin.name, "%.80s as f16", one->name);
+    if (changed) emit_one(run, &twin);
+}
+
+static void emit_one(check_run *run, const check_case *one) {
     if (run->filter && !strstr(one->name, run->filter)) return;
     run->cases++;
     if (run->list) {
@@ -327,6 +366,9 @@ void check_emit(check_run *run, const check_case *one) {
         return;
     }
     bench_case made;
+    check_case batch = *one;
+    if (run->bench && run->bench_images) batch.problem.images = run->bench_images;
+    one = &batch;
     make_case(run->op, one, &made);
     if (run->bench) {
         emit_bench(run, one, &made);
@@ -338,18 +380,17 @@ void check_emit(check_run *run, const check_case *one) {
         tally *t = &run->tallies[k];
         if (run->kernel_filter && !strstr(t->kernel->name, run->kernel_filter)) continue;
         made.problem.threads = 1;
-        if ((t->kernel->cpu & ~cf_cpu_features()) == 0 && !t->kernel->refuse(&made.problem)) useful = 1;
+        if (cf_kernel_runs_on(t->kernel, &run->target) && !t->kernel->refuse(&made.problem)) useful = 1;
     }
     if (useful) {
         // The reference gives unrounded FP32 results; kernels are held to those, rounded to their format.
-        const cf_kernel *reference = run->tallies[run->kernels - 1].kernel;
         cf_tensor shape = made.problem.out[0];
         if (shape.dtype != CF_I32) shape.dtype = CF_F32;
         shape.halo = 0;
         if (!check_buffer_make(&made.reference, &shape, made.problem.images, 0, 0)) die("out of memory");
         ready r;
-        prepare(&made, reference, &made.reference, MAX_THREADS - 1, &r);
-        run_ready(run, reference, &r);
+        prepare(&made, run->reference, &made.reference, MAX_THREADS - 1, &r);
+        run_ready(run, run->reference, &r);
         made.magnitude = need(malloc((made.elements + 1) * sizeof(double)));
         if (run->op->magnitude) {
             // The hook may run the reference again, on other data: give it the constants too.
@@ -368,10 +409,11 @@ void check_emit(check_run *run, const check_case *one) {
     for (int k = 0; k < run->kernels && useful; k++) {
         tally *t = &run->tallies[k];
         if (run->kernel_filter && !strstr(t->kernel->name, run->kernel_filter)) continue;
-        if ((t->kernel->cpu & ~cf_cpu_features()) != 0) continue;
-        if (run->quick && k == run->kernels - 1 && cf_cpu_features()) continue; // it has a run of its own, scalar
-        int threads_first = run->quick ? 1 + (int)(run->cases % MAX_THREADS) : 1;
-        int threads_last = run->quick ? threads_first : MAX_THREADS;
+        if (!cf_kernel_runs_on(t->kernel, &run->target)) continue;
+        if (run->quick && t->kernel == run->reference && cf_cpu_features()) continue; // it has a run of its own, scalar
+        int gpu = run->target.backend == CF_CUDA;
+        int threads_first = gpu ? run->threads : run->quick ? 1 + (int)(run->cases % MAX_THREADS) : 1;
+        int threads_last = gpu || run->quick ? threads_first : MAX_THREADS;
         for (int threads = threads_first; threads <= threads_last; threads++) {
             made.problem.threads = threads;
             if (t->kernel->refuse(&made.problem)) {
@@ -430,6 +472,7 @@ void check_shape_lines(check_run *run, cf_op op, void (*line)(void *context, con
 static void usage(FILE *to) {
     fprintf(to, "usage: checkops [--quick] [--bench] [--list] [--op NAME] [--filter TEXT] [--kernel TEXT]\n"
                 "                [--cpu LEVEL] [--threads N] [--images N] [--peak GFLOPS] [--shapes DIR]\n"
+                "                [--device cpu|cuda]\n"
                 "Compares every kernel with its reference, or times it (--bench). LEVEL: scalar, avx2, avx512,\n"
                 "avx512vnni, avx512bf16, amx, native. Exit status 1: a kernel is wrong.\n");
 }
@@ -438,9 +481,12 @@ static void run_op(check_run *run, const check_op *op) {
     run->op = op;
     int count;
     const cf_kernel *const *list = cf_cpu_kernels_of(op->op, &count);
+    run->reference = list[count - 1];
+    list = cf_kernels_of(run->target.backend, op->op, &count);
     memset(run->tallies, 0, sizeof run->tallies);
     int extras = 0;
-    for (; op->extra && op->extra[extras]; extras++) run->tallies[extras].kernel = op->extra[extras];
+    for (; run->target.backend == CF_CPU && op->extra && op->extra[extras]; extras++)
+        run->tallies[extras].kernel = op->extra[extras];
     for (int i = 0; i < count; i++) run->tallies[extras + i].kernel = list[i];
     run->kernels = count += extras;
     if (count > MAX_KERNELS) die("more kernels than MAX_KERNELS");
@@ -448,8 +494,8 @@ static void run_op(check_run *run, const check_op *op) {
     if (run->bench || run->list) return;
     for (int i = 0; i < count; i++) {
         const tally *t = &run->tallies[i];
-        if (t->kernel->cpu & ~cf_cpu_features())
-            printf("%-30s not run: this CPU or the mask lacks what it needs\n", t->kernel->name);
+        if (!cf_kernel_runs_on(t->kernel, &run->target))
+            printf("%-30s not run: this device or the mask lacks what it needs\n", t->kernel->name);
         else
             printf("%-30s %6ld checked, %6ld refused, %ld failed, worst %.3f of allowed\n", t->kernel->name, t->checked,
                    t->refused, t->failed, t->worst);
@@ -457,21 +503,16 @@ static void run_op(check_run *run, const check_op *op) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"quick", no_argument, 0, 'q'},
-                                            {"bench", no_argument, 0, 'b'},
-                                            {"list", no_argument, 0, 'l'},
-                                            {"op", required_argument, 0, 'o'},
-                                            {"filter", required_argument, 0, 'f'},
-                                            {"kernel", required_argument, 0, 'k'},
-                                            {"cpu", required_argument, 0, 'c'},
-                                            {"threads", required_argument, 0, 't'},
-                                            {"peak", required_argument, 0, 'p'},
-                                            {"shapes", required_argument, 0, 's'},
-                                            {"images", required_argument, 0, 'i'},
-                                            {"help", no_argument, 0, 'h'},
-                                            {0, 0, 0, 0}};
-    static check_run run = {.threads = 1, .bench_images = 1, .shapes = CFINE_SOURCE_DIR "/tests/shapes"};
-    const char *only = NULL;
+    static const struct option options[] = {
+        {"quick", no_argument, 0, 'q'},        {"bench", no_argument, 0, 'b'},
+        {"list", no_argument, 0, 'l'},         {"op", required_argument, 0, 'o'},
+        {"filter", required_argument, 0, 'f'}, {"kernel", required_argument, 0, 'k'},
+        {"cpu", required_argument, 0, 'c'},    {"threads", required_argument, 0, 't'},
+        {"peak", required_argument, 0, 'p'},   {"shapes", required_argument, 0, 's'},
+        {"images", required_argument, 0, 'i'}, {"device", required_argument, 0, 'd'},
+        {"help", no_argument, 0, 'h'},         {0, 0, 0, 0}};
+    static check_run run = {.threads = 1, .shapes = CFINE_SOURCE_DIR "/tests/shapes"};
+    const char *only = NULL, *device = "cpu";
     uint32_t mask;
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) switch (option) {
         case 'q': run.quick = 1; break;
@@ -488,6 +529,7 @@ int main(int argc, char **argv) {
         case 'i': run.bench_images = atoi(optarg); break;
         case 'p': run.peak = atof(optarg); break;
         case 's': run.shapes = optarg; break;
+        case 'd': device = optarg; break;
         case 'h': usage(stdout); return 0;
         default: usage(stderr); return 2;
         }
@@ -499,6 +541,15 @@ int main(int argc, char **argv) {
     char features[256];
     cf_cpu_describe(cf_cpu_features(), features, sizeof features);
     printf("CPU features used: %s\n", features);
+    run.target = (cf_target){CF_CPU, cf_cpu_features(), 0};
+    if (!strcmp(device, "cuda")) {
+        const cf_cuda_device *gpu = check_device_open(0);
+        run.target = (cf_target){CF_CUDA, 0, gpu->compute};
+        run.threads = gpu->multiprocessors;
+        printf("GPU: %s, compute capability %d.%d\n", gpu->name, gpu->compute / 10, gpu->compute % 10);
+    } else if (strcmp(device, "cpu")) {
+        die("--device: cpu or cuda");
+    }
     static const check_op *const ops[] = {
 #define ADDRESS(op) &op,
         CHECK_OPS(ADDRESS)
