@@ -3,16 +3,15 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "common/failure.h"
 
 static const double REDRAW_SECONDS = 0.1;
 static int drawn; // a bar stands on the terminal's last line
 
 double cli_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    return common_now();
 }
 
 void cli_progress_start(cli_progress *progress, const char *unit, int64_t first, int64_t total) {

@@ -17,6 +17,7 @@
     verb(info) \
     verb(doctor) \
     verb(serve) \
+    verb(load) \
     verb(triton) \
     verb(completion) \
     verb(manual)

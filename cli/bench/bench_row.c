@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "heap.h"
+#include "percentile.h"
 #include "report.h"
 
 const char *const bench_engine_names[] = {"cfine", "onnxruntime", "openvino", "pytorch", NULL};
@@ -19,31 +20,19 @@ void bench_row_add(bench_row *row, double milliseconds) {
     row->milliseconds[row->count++] = milliseconds;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double percentile(const double *sorted, int count, double share) {
-    double place = share * (count - 1);
-    int below = (int)place;
-    if (below + 1 >= count) return sorted[count - 1];
-    return sorted[below] + (place - below) * (sorted[below + 1] - sorted[below]);
-}
-
 bench_figures bench_row_figures(const bench_row *row) {
     double *sorted = cli_alloc((size_t)row->count, sizeof *sorted), sum = 0, squares = 0;
     memcpy(sorted, row->milliseconds, (size_t)row->count * sizeof *sorted);
-    qsort(sorted, (size_t)row->count, sizeof *sorted, compare_doubles);
+    cli_sort(sorted, row->count);
     for (int i = 0; i < row->count; i++) sum += sorted[i];
     double mean = sum / row->count;
     for (int i = 0; i < row->count; i++) squares += (sorted[i] - mean) * (sorted[i] - mean);
     bench_figures figures = {
         .mean = mean,
         .deviation = sqrt(squares / row->count),
-        .p50 = percentile(sorted, row->count, 0.5),
-        .p95 = percentile(sorted, row->count, 0.95),
-        .p99 = percentile(sorted, row->count, 0.99),
+        .p50 = cli_percentile(sorted, row->count, 0.5),
+        .p95 = cli_percentile(sorted, row->count, 0.95),
+        .p99 = cli_percentile(sorted, row->count, 0.99),
         .least = sorted[0],
         .images_per_s = row->batch * 1e3 / mean,
     };

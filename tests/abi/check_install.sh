@@ -15,7 +15,8 @@ warnings="-std=c11 -Wall -Wextra -Werror"
 
 cc $warnings "$source/examples/detect.c" $(pkg-config --define-variable=prefix="$prefix" --cflags --libs cfine) -o "$prefix/shared"
 LD_LIBRARY_PATH=$libraries "$prefix/shared" "$model" "$image" >"$prefix/shared.txt"
-LD_LIBRARY_PATH=$libraries ldd "$prefix/shared" | grep -q "$prefix" || { echo "not the installed library"; exit 1; }
+LD_LIBRARY_PATH=$libraries ldd "$prefix/shared" >"$prefix/linked.txt"
+grep -q "$prefix" "$prefix/linked.txt" || { echo "not the installed library"; exit 1; }
 
 cc $warnings "$source/examples/detect.c" $(pkg-config --define-variable=prefix="$prefix" --cflags cfine) "$libraries/libcfine.a" \
     $(pkg-config --define-variable=prefix="$prefix" --static --libs cfine | sed 's/-lcfine//') -o "$prefix/static"

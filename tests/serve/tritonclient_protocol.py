@@ -167,6 +167,12 @@ def check_triton(folder, pictures, expected, raw):
                 address = "127.0.0.1:%d" % port
                 check_client(module, address, pictures, expected, raw)
                 check_mixed(module, address, pictures, expected)
+            done = subprocess.run([CFINE, "load", "http://127.0.0.1:%d" % http, "--protocol", "kserve", "--clients", "1,4",
+                                   "--seconds", "0.5", "--warmup", "0.1", "--json"], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            for line in done.stdout.splitlines():
+                point = json.loads(line)
+                assert point["good"] > 0 and not point["refused"] and not point["lost"], point
         finally:
             process.terminate()
             process.wait(60)
