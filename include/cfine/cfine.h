@@ -126,7 +126,7 @@ typedef enum cfine_precision {
     CFINE_PRECISION_DEFAULT = 0, // FP32
     CFINE_FP32 = 1,              // FP32 accuracy
     CFINE_BF16 = 2,              // bf16 matrix products and activations, FP32 where the boxes are made
-    CFINE_FP16 = 3,              // GPU only
+    CFINE_FP16 = 3,              // GPU only: like bf16, with fp16
     CFINE_INT8 = 4               // int8 with calibrated ranges
 } cfine_precision;
 
@@ -140,7 +140,7 @@ typedef struct cfine_plan_options {
     int threads;             // threads to tune for; 0: all cores
     int reference;           // 1: plain C kernels and no graph passes: slow, the definition of right
     const char *calibration; // path of a calibration file (int8); NULL: none
-    const char *device;      // "cpu" or NULL
+    const char *device;      // "cpu", "cuda", "cuda:1" (a GPU by number); NULL: "cpu"
 } cfine_plan_options;
 
 typedef struct cfine_session_options {
@@ -148,6 +148,7 @@ typedef struct cfine_session_options {
     int threads; // 0: all cores
     int pin;     // 1: bind each thread to a core
     int profile; // 1: take the time of every step
+    int gpu;     // number of the GPU, for plans of one; 0: the first
 } cfine_session_options;
 
 typedef struct cfine_detect_options {
@@ -235,7 +236,8 @@ CFINE_API const cfine_plan *cfine_session_plan(const cfine_session *session);
 
 // The forward pass alone: `count` images of pixels [count, 3, height, width], prepared (0..1, or normalised where the
 // checkpoint asks for it), to logits [count, queries, labels] and boxes [count, queries, 4] (centre x, centre y, width,
-// height, as fractions of the image). Outputs may be NULL.
+// height, as fractions of the image). Outputs may be NULL. pixels NULL: those of the last run once more, already on the
+// device.
 CFINE_API cfine_status cfine_session_run(cfine_session *session, const float *pixels, int count, float *logits,
                                          float *boxes, cfine_error *error);
 

@@ -14,9 +14,10 @@ cfine_status cfine_session_open(const cfine_plan *plan, const cfine_session_opti
     cfine_session_options wanted;
     CF_READ_OPTIONS(wanted, options);
     int threads = wanted.threads ? wanted.threads : cf_cpu_count();
+    cf_session_options how = {threads, wanted.pin, wanted.profile, wanted.gpu};
     cfine_session *session = cf_alloc(1, sizeof *session);
     if (!session) return cf_fail_memory(error, "session", sizeof *session);
-    cfine_status status = cf_session_create(plan->plan, threads, wanted.pin, wanted.profile, &session->exec, error);
+    cfine_status status = cf_session_create(plan->plan, &how, &session->exec, error);
     if (status != CFINE_OK) {
         cf_free(session);
         return status;
@@ -135,7 +136,7 @@ static cfine_status prepare(cfine_session *session, const cfine_image *image, cf
 }
 
 static cf_pixel_view input_view(const cfine_session *session, int n) {
-    cf_tensor input = cf_session_input(session->exec);
+    cf_tensor input = session->exec->input;
     return (cf_pixel_view){cf_tensor_at(&input, n, 0, 0), input.row, input.pixel, 1};
 }
 
@@ -169,7 +170,7 @@ typedef struct {
 
 static void interleave(void *arg, const cf_team *team) {
     const interleave_job *job = arg;
-    cf_tensor input = cf_session_input(job->session->exec);
+    cf_tensor input = job->session->exec->input;
     int64_t plane = (int64_t)input.h * input.w;
     long begin, end;
     cf_team_range(team, (long)job->count * input.h, &begin, &end);
@@ -190,17 +191,22 @@ static void copy_rows(const cf_tensor *tensor, int count, float *out) {
 
 cfine_status cfine_session_run(cfine_session *session, const float *pixels, int count, float *logits, float *boxes,
                                cfine_error *error) {
-    if (!session || !pixels) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_session_run: NULL argument");
+    if (!session) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_session_run: session is NULL");
     CF_TRY(check_count(session, count, error));
-    pthread_mutex_lock(&session->exec->lock);
+    cf_session *exec = session->exec;
+    pthread_mutex_lock(&exec->lock);
+    if (!pixels && count > exec->images) {
+        pthread_mutex_unlock(&exec->lock);
+        return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_session_run: no pixels, and no run of %d images before",
+                       count);
+    }
     interleave_job job = {session, pixels, count};
-    cf_pool_run(session->exec->pool, interleave, &job);
-    cf_session_forward(session->exec, count);
-    cf_tensor raw_logits = cf_session_logits(session->exec), raw_boxes = cf_session_boxes(session->exec);
-    if (logits) copy_rows(&raw_logits, count, logits);
-    if (boxes) copy_rows(&raw_boxes, count, boxes);
-    pthread_mutex_unlock(&session->exec->lock);
-    return CFINE_OK;
+    if (pixels) cf_pool_run(exec->pool, interleave, &job);
+    cfine_status status = cf_session_forward(exec, count, !pixels, error);
+    if (status == CFINE_OK && logits) copy_rows(&exec->logits, count, logits);
+    if (status == CFINE_OK && boxes) copy_rows(&exec->boxes, count, boxes);
+    pthread_mutex_unlock(&exec->lock);
+    return status;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -230,11 +236,11 @@ cfine_status cfine_session_postprocess(const cfine_session *session, const float
 static cfine_status detect(cfine_session *session, const cfine_image *images, int count,
                            const cfine_detect_options *options, cfine_detections *out, cfine_error *error) {
     for (int n = 0; n < count; n++) CF_TRY(prepare(session, &images[n], input_view(session, n), error));
-    cf_session_forward(session->exec, count);
-    cf_tensor logits = cf_session_logits(session->exec), boxes = cf_session_boxes(session->exec);
+    CF_TRY(cf_session_forward(session->exec, count, 0, error));
+    const cf_tensor *logits = &session->exec->logits, *boxes = &session->exec->boxes;
     for (int n = 0; n < count; n++)
-        CF_TRY(select_detections(session->plan.plan, cf_tensor_at(&logits, n, 0, 0), logits.pixel,
-                                 cf_tensor_at(&boxes, n, 0, 0), boxes.pixel, images[n].width, images[n].height, options,
+        CF_TRY(select_detections(session->plan.plan, cf_tensor_at(logits, n, 0, 0), logits->pixel,
+                                 cf_tensor_at(boxes, n, 0, 0), boxes->pixel, images[n].width, images[n].height, options,
                                  &out[n], error));
     return CFINE_OK;
 }

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "cuda/images.h"
 
-enum { MAX_DEVICES = 16, MAX_FUNCTIONS = 512, DEFAULT_SHARED_BYTES = 48 * 1024 };
+enum { MAX_FUNCTIONS = 512, DEFAULT_SHARED_BYTES = 48 * 1024 };
 
 // Functions are found by name once per device; the table is small and only read while work is captured.
 typedef struct function_entry {
@@ -24,7 +24,7 @@ typedef struct opened_device {
     function_entry functions[MAX_FUNCTIONS];
 } opened_device;
 
-static opened_device *devices[MAX_DEVICES];
+static opened_device *devices[CF_CUDA_MAX_DEVICES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of devices and their function tables
 
 int cf_cuda_is_built(void) {
@@ -44,7 +44,7 @@ cfine_status cf_cuda_describe(int ordinal, cf_cuda_device *out, cfine_error *err
     if (!cu) return CFINE_ERROR_DEVICE;
     int count = 0;
     cu->device_count(&count);
-    if (ordinal < 0 || ordinal >= count || ordinal >= MAX_DEVICES)
+    if (ordinal < 0 || ordinal >= count || ordinal >= CF_CUDA_MAX_DEVICES)
         return cf_fail(err, CFINE_ERROR_DEVICE, "device cuda:%d: there %s %d GPU%s here; see them with: cfine doctor",
                        ordinal, count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
     cf_cu_device device;
@@ -97,7 +97,7 @@ cfine_status cf_cuda_open(int ordinal, const cf_cuda_device **out, cfine_error *
     *out = NULL;
     cfine_status status = CFINE_OK;
     pthread_mutex_lock(&lock);
-    if (ordinal < 0 || ordinal >= MAX_DEVICES || !devices[ordinal]) {
+    if (ordinal < 0 || ordinal >= CF_CUDA_MAX_DEVICES || !devices[ordinal]) {
         opened_device *opened = cf_alloc(1, sizeof *opened);
         status = opened ? start(opened, ordinal, err) : cf_fail_memory(err, "device", sizeof *opened);
         if (status == CFINE_OK)

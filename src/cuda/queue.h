@@ -12,6 +12,8 @@
 
 #include "cuda/driver.h"
 
+enum { CF_CUDA_MAX_DEVICES = 16 };
+
 // One GPU with its primary context and modules, shared by all sessions of the process.
 typedef struct cf_cuda_device {
     const cf_cu *cu;

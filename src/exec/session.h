@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A session: a plan with its workspace and its team of threads. Runs batches.
+// A session: a plan with the memory it works in and what runs it, a team of threads (session_cpu.c) or a GPU
+// (session_cuda.c). Runs batches.
 #ifndef CF_EXEC_SESSION_H
 #define CF_EXEC_SESSION_H
 
@@ -7,29 +8,41 @@
 
 #include "plan/plan.h"
 
+typedef struct cf_session_options {
+    int threads; // of the pool, which also prepares images for a GPU
+    int pin;     // 1: bind each thread to a core
+    int profile; // 1: take the time of every step
+    int gpu;     // number of the GPU, for plans of one
+} cf_session_options;
+
 typedef struct cf_session {
     cf_plan *plan; // retained
     cf_pool *pool;
-    uint8_t *workspace, *scratch;
-    size_t scratch_bytes;
-    cf_problem *problems; // one a step: the plan's, with the number of threads in `pool`
-    cf_call *calls;       // one a step for each chunk of the batch, resolved to pointers
-    double *step_seconds; // of the last run, when profiling
-    int profile;
-    int images; // of the last run
+    cf_session_options options;
+    cf_tensor input, logits, boxes; // in the host's memory, the whole batch
+    double *step_seconds;           // of the last run, when profiling
+    int images;                     // of the last run
     pthread_mutex_t lock;
+    const struct cf_session_runner *runner;
+    void *state; // of the runner
 } cf_session;
 
-cfine_status cf_session_create(cf_plan *plan, int threads, int pin, int profile, cf_session **out, cfine_error *err);
+// How a backend runs a session; one a backend.
+typedef struct cf_session_runner {
+    // Makes session->state and sets input, logits and boxes. On failure `destroy` is called too.
+    cfine_status (*create)(cf_session *session, cfine_error *err);
+    void (*destroy)(cf_session *session);
+    // keep_input = 1: the pixels of the run before are used again, and need not be sent to the device.
+    cfine_status (*forward)(cf_session *session, int images, int keep_input, cfine_error *err);
+} cf_session_runner;
+
+extern const cf_session_runner cf_session_cpu, cf_session_cuda;
+
+cfine_status cf_session_create(cf_plan *plan, const cf_session_options *options, cf_session **out, cfine_error *err);
 void cf_session_destroy(cf_session *session); // NULL is allowed
 
-// The tensors a caller fills and reads, resolved: the network input [h, w, 3], logits [1, queries, labels] and boxes
-// [1, queries, 4].
-cf_tensor cf_session_input(const cf_session *session);
-cf_tensor cf_session_logits(const cf_session *session);
-cf_tensor cf_session_boxes(const cf_session *session);
-
-// Runs all steps for `images` images (1..batch) whose pixels are in the input tensor. The caller holds the lock.
-void cf_session_forward(cf_session *session, int images);
+// Runs all steps for `images` images (1..batch) whose pixels are in the tensor `input`; the results are in `logits`
+// [1, queries, labels] and `boxes` [1, queries, 4]. The caller holds the lock. Only a GPU can fail.
+cfine_status cf_session_forward(cf_session *session, int images, int keep_input, cfine_error *err);
 
 #endif

@@ -168,6 +168,7 @@ void cf_plan_release(cf_plan *plan) {
     for (int i = 0; plan->label_names && i < plan->labels; i++) cf_free(plan->label_names[i]);
     cf_free(plan->label_names);
     cf_free(plan->steps);
+    cf_plan_free_device_weights(plan);
     if (!plan->borrowed) cf_free_aligned(plan->weights, (size_t)plan->weight_bytes);
     cf_bytes_release(&plan->file);
     cf_free(plan);

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "base/file.h"
+#include "cuda/queue.h"
 #include "graph/graph.h"
 #include "kernels/kernel.h"
 #include "model/model_config.h"
@@ -51,8 +52,9 @@ typedef struct cf_plan {
     int32_t chunk;    // images a step works on at once
     uint8_t *weights; // packed constants of all steps, 64-byte aligned
     int64_t weight_bytes, workspace_bytes;
-    int borrowed;  // 1: weights point into `file` or into memory of the caller
-    cf_bytes file; // mapped plan file
+    void *device_weights[CF_CUDA_MAX_DEVICES]; // the same on each GPU that a session runs on, see device_weights.c
+    int borrowed;                              // 1: weights point into `file` or into memory of the caller
+    cf_bytes file;                             // mapped plan file
     cf_plan_request request;
     cf_plan_tensor input, logits, boxes;
     double flops; // of one image
@@ -68,6 +70,13 @@ typedef struct cf_plan {
 // Compiles a graph that has been through the passes. Consumes the graph's constants (each is freed once packed), so
 // that weights are never in memory twice. The fields from the model are left for the caller to fill.
 cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf_plan **out, cfine_error *err);
+
+// Fails if the GPU cannot run the kernels that the plan chose for another one.
+cfine_status cf_plan_fits_gpu(const cf_plan *plan, const cf_cuda_device *device, cfine_error *err);
+// The packed weights in the memory of a GPU, sent there by the first caller. They live as long as the plan.
+cfine_status cf_plan_weights_on(cf_plan *plan, const cf_cuda_device *device, cf_cuda_queue *queue, const void **out,
+                                cfine_error *err);
+void cf_plan_free_device_weights(cf_plan *plan);
 
 cf_plan *cf_plan_retain(cf_plan *plan);
 void cf_plan_release(cf_plan *plan); // NULL is allowed

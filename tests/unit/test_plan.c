@@ -71,15 +71,16 @@ static cf_plan *build_tiny(int passes, int batch, int threads) {
 // Logits of made-up images; the caller frees them.
 static float *run_plan(cf_plan *plan, int images, int threads) {
     cf_session *session;
-    assert_ok(cf_session_create(plan, threads, 0, 0, &session, &error));
-    cf_tensor input = cf_session_input(session);
+    cf_session_options options = {.threads = threads};
+    assert_ok(cf_session_create(plan, &options, &session, &error));
+    cf_tensor input = session->input;
     for (int n = 0; n < images; n++)
         for (int y = 0; y < input.h; y++)
             for (int x = 0; x < input.w; x++)
                 for (int c = 0; c < 3; c++)
                     cf_tensor_set(&input, n, y, x, c, (float)((x / 9 * 7 + y / 5 * 3 + c * 11 + n * 5) % 16) / 16);
-    cf_session_forward(session, images);
-    cf_tensor logits = cf_session_logits(session);
+    assert_ok(cf_session_forward(session, images, 0, &error));
+    cf_tensor logits = session->logits;
     float *copy = cf_alloc((size_t)(images * logits.w * logits.c), sizeof *copy), *out = copy;
     for (int n = 0; n < images; n++)
         for (int q = 0; q < logits.w; q++)
