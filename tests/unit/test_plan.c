@@ -2,6 +2,7 @@
 // The compiler's parts: memory by lifetime, passes, barriers, and plan files that are refused when anything is off.
 #include "unit/test.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
@@ -109,6 +110,58 @@ static void passes_shrink_and_threads_agree(void **state) {
     cf_plan_release(plan);
 }
 
+static void assert_f32(const cf_graph *graph, int32_t value) {
+    assert_int_equal(graph->values[value].dtype, CF_F32);
+}
+
+// In half precision queries' features are bf16, and everything that boxes and scores are made from is not.
+static void boxes_stay_exact(void **state) {
+    (void)state;
+    cf_checkpoint *checkpoint;
+    cf_graph *graph;
+    assert_ok(cf_checkpoint_open(CFINE_SOURCE_DIR "/tests/data/tiny", &checkpoint, &error));
+    assert_ok(cf_model_build(checkpoint, NULL, &graph, &error));
+    assert_ok(cf_passes_run(graph, &error));
+    assert_ok(cf_assign_half(graph, CF_BF16, &error));
+    assert_f32(graph, graph->input);
+    assert_f32(graph, graph->logits);
+    assert_f32(graph, graph->boxes);
+    int attentions = 0, samplings = 0, quality = 0;
+    for (int32_t i = 0; i < graph->node_count; i++) {
+        const cf_node *node = &graph->nodes[i];
+        if (node->dead) continue;
+        switch (node->op) {
+        case CF_OP_ATTENTION:
+            assert_int_equal(graph->values[node->output].dtype, CF_BF16);
+            attentions++;
+            break;
+        case CF_OP_DEFORM:
+            for (int k = 0; k < 3; k++) assert_f32(graph, node->inputs[k]);
+            assert_int_equal(graph->values[node->inputs[3]].dtype, CF_BF16);
+            samplings++;
+            break;
+        case CF_OP_QUALITY:
+            quality = 1;
+            assert_f32(graph, node->output);
+            assert_f32(graph, node->inputs[0]);
+            break;
+        case CF_OP_REFINE:
+        case CF_OP_SHIFT_BOX:
+            for (int k = 0; k < 2; k++) assert_f32(graph, node->inputs[k]);
+            break;
+        case CF_OP_REFERENCE:
+        case CF_OP_TOP_QUERIES: assert_f32(graph, node->inputs[0]); break;
+        case CF_OP_CONV:
+            if (quality && strstr(node->name, "reg_conf")) assert_f32(graph, node->output);
+            break;
+        default: break;
+        }
+    }
+    assert_true(quality && samplings > 1 && attentions > samplings);
+    cf_graph_destroy(graph);
+    cf_checkpoint_close(checkpoint);
+}
+
 static char path[64];
 
 static cf_bytes saved_plan(cf_plan **plan) {
@@ -212,7 +265,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_never_overlaps),         cmocka_unit_test(passes_shrink_and_threads_agree),
         cmocka_unit_test(plan_files_run_as_built),       cmocka_unit_test(damaged_plan_files_are_refused),
-        cmocka_unit_test(forged_plan_files_are_refused),
+        cmocka_unit_test(forged_plan_files_are_refused), cmocka_unit_test(boxes_stay_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
