@@ -57,6 +57,8 @@ static const cli_option options[] = {
      offsetof(bench_args, model.decoder_layers), .least = 1, .most = 100},
     {"threads", 't', "N", "threads (default: one for each core)", CLI_INT, offsetof(bench_args, model.threads),
      .least = 1, .most = 1024},
+    {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)", CLI_TEXT,
+     offsetof(bench_args, model.device)},
     {"cpu", 0, "LEVEL",
      "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)", CLI_CHOICE,
      offsetof(bench_args, model.cpu), .choices = cli_cpu_levels},

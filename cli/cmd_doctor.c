@@ -51,6 +51,12 @@ static void report_machine(void) {
         if (bytes > 0) printf(" %s %ld kB", caches[i].name, bytes / 1024);
     }
     putchar('\n');
+    cfine_error why;
+    if (cfine_gpu_count() == 0 && cfine_gpu_describe(0, text, sizeof text, &why) != CFINE_OK)
+        printf("gpu          none: %s\n", why.message);
+    for (int i = 0; i < cfine_gpu_count(); i++)
+        if (cfine_gpu_describe(i, text, sizeof text, &why) == CFINE_OK) printf("gpu          cuda:%d %s\n", i, text);
+    cfine_cpu_features(text, sizeof text);
     if (!strstr(text, "avx2"))
         report_problem("this processor has no AVX2, or CFINE_CPU hides it: plain C kernels will run, slowly",
                        "unset CFINE_CPU, or use a processor made after 2013");

@@ -11,7 +11,8 @@ typedef struct cli_model_args {
     int precision;     // index into cli_precisions
     int queries, decoder_layers, batch, threads;
     int size[2];
-    int cpu; // index into cli_cpu_levels
+    int cpu;            // index into cli_cpu_levels
+    const char *device; // NULL: the CPU
 } cli_model_args;
 
 extern const char *const cli_precisions[]; // in the order of cfine_precision, from CFINE_FP32
@@ -57,6 +58,9 @@ extern const char *const cli_cpu_levels[];
          .least = 1, .most = 1024},                                                                                     \
         {"threads",  't',         "N", "threads (default: one for each core)", CLI_INT, offsetof(type, member.threads), \
          .least = 1, .most = 1024},                                                                                     \
+        {"device", 0,                                                                                                   \
+         "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)",                                           \
+         CLI_TEXT, offsetof(type, member.device)},                                                                      \
     {                                                                                                                   \
         "cpu", 0, "LEVEL",                                                                                              \
             "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)",      \

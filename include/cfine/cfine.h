@@ -148,7 +148,7 @@ typedef struct cfine_session_options {
     int threads; // 0: all cores
     int pin;     // 1: bind each thread to a core
     int profile; // 1: take the time of every step
-    int gpu;     // number of the GPU, for plans of one; 0: the first
+    int gpu;     // number of the GPU, for plans of one; 0: the plan's
 } cfine_session_options;
 
 typedef struct cfine_detect_options {
@@ -290,6 +290,10 @@ CFINE_API int cfine_cpu_count(void);
 CFINE_API int cfine_model_folder(int index, char *path, size_t size);
 // The folder of pulled models, the last of those. Returns 0 if the environment names none (no HOME).
 CFINE_API int cfine_cache_folder(char *path, size_t size);
+// The GPUs: how many there are (0 without a driver), and one of them in a line ("NVIDIA H100, compute capability 9.0,
+// 132 multiprocessors, 85.0 GB") or, in error, why there is none or why it cannot be used.
+CFINE_API int cfine_gpu_count(void);
+CFINE_API cfine_status cfine_gpu_describe(int index, char *text, size_t size, cfine_error *error);
 // Limits the instruction sets to "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" or "native".
 // Call it before building or opening plans.
 CFINE_API cfine_status cfine_cpu_limit(const char *level, cfine_error *error);

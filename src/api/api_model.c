@@ -22,6 +22,19 @@ int cfine_cpu_count(void) {
     return cf_cpu_count();
 }
 
+int cfine_gpu_count(void) {
+    return cf_cuda_count();
+}
+
+cfine_status cfine_gpu_describe(int index, char *text, size_t size, cfine_error *error) {
+    cf_cuda_device gpu;
+    CF_TRY(cf_cuda_describe(index, &gpu, error));
+    snprintf(text, size, "%s, compute capability %d.%d, %d multiprocessors, %.1f GB%s", gpu.name, gpu.compute / 10,
+             gpu.compute % 10, gpu.multiprocessors, (double)gpu.memory_bytes * 1e-9,
+             cf_cuda_is_built() ? "" : "; this build has no GPU kernels (nvcc was missing)");
+    return CFINE_OK;
+}
+
 cfine_status cfine_cpu_limit(const char *level, cfine_error *error) {
     uint32_t mask;
     if (!level || !cf_cpu_mask_parse(level, &mask))

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cfine.h: plans. checkpoint -> graph -> passes -> plan, one line each, in cfine_plan_build.
+#include <stdlib.h>
+
 #include "api/handles.h"
 #include "base/cpu.h"
 #include "base/memory.h"
@@ -13,25 +15,42 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
     if (options->batch < 0 || options->batch > MAX_BATCH)
         return cf_fail(error, CFINE_ERROR_ARGUMENT, "batch: %d is not between 1 and %d", options->batch, MAX_BATCH);
     if (options->threads < 0) return cf_fail(error, CFINE_ERROR_ARGUMENT, "threads: %d is negative", options->threads);
-    if (options->device && strcmp(options->device, "cpu"))
-        return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "device '%s': this build has only 'cpu'", options->device);
+    int on_gpu = options->device && !strncmp(options->device, "cuda", 4);
     switch (options->precision) {
     case CFINE_PRECISION_DEFAULT:
     case CFINE_FP32:
     case CFINE_BF16: return CFINE_OK;
-    case CFINE_FP16: return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision fp16: needs a GPU; on a CPU use bf16");
+    case CFINE_FP16:
+        if (on_gpu) return CFINE_OK;
+        return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision fp16: needs a GPU; on a CPU use bf16");
     case CFINE_INT8: return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision int8: not in this version; use bf16");
     }
     return cf_fail(error, CFINE_ERROR_ARGUMENT, "precision: %d is none of fp32, bf16, fp16, int8",
                    (int)options->precision);
 }
 
+// "cpu", "cuda" or "cuda:N" of the options: what to compile for.
+static cfine_status find_target(const cfine_plan_options *options, cf_plan_request *request, cfine_error *error) {
+    const char *device = options->device ? options->device : "cpu";
+    request->target = (cf_target){CF_CPU, options->reference ? 0 : cf_cpu_features(), 0};
+    if (!strcmp(device, "cpu")) return CFINE_OK;
+    char *end = NULL;
+    long ordinal = !strcmp(device, "cuda") ? 0 : strncmp(device, "cuda:", 5) ? -1 : strtol(device + 5, &end, 10);
+    if (ordinal < 0 || ordinal > INT16_MAX || (end && (*end || end == device + 5)))
+        return cf_fail(error, CFINE_ERROR_ARGUMENT, "device '%s': must be cpu, cuda or cuda:NUMBER", device);
+    cf_cuda_device gpu;
+    CF_TRY(cf_cuda_describe((int)ordinal, &gpu, error));
+    request->target = (cf_target){CF_CUDA, 0, gpu.compute};
+    request->ordinal = (int32_t)ordinal;
+    request->threads = gpu.multiprocessors;
+    return CFINE_OK;
+}
+
 static cf_plan_request request_of(const cfine_plan_options *options) {
     return (cf_plan_request){.precision = options->precision ? options->precision : CFINE_FP32,
                              .batch = options->batch ? options->batch : 1,
                              .threads = options->threads ? options->threads : cf_cpu_count(),
-                             .reference = options->reference,
-                             .target = {CF_CPU, options->reference ? 0 : cf_cpu_features(), 0}};
+                             .reference = options->reference};
 }
 
 // Copies what a plan must know of its model to work without it.
@@ -59,10 +78,23 @@ static cfine_status wrap(cf_plan *plan, cfine_plan **out, cfine_error *error) {
         return cf_fail_memory(error, "plan", sizeof *handle);
     }
     handle->plan = plan;
-    snprintf(handle->device, sizeof handle->device, "cpu: ");
-    cf_cpu_describe(plan->request.target.features, handle->device + 5, sizeof handle->device - 5);
+    const cf_target *target = &plan->request.target;
+    if (target->backend == CF_CUDA) {
+        snprintf(handle->device, sizeof handle->device, "cuda: compute capability %d.%d", target->compute / 10,
+                 target->compute % 10);
+    } else {
+        snprintf(handle->device, sizeof handle->device, "cpu: ");
+        cf_cpu_describe(target->features, handle->device + 5, sizeof handle->device - 5);
+    }
     *out = handle;
     return CFINE_OK;
+}
+
+static cfine_status assign_precision(cf_graph *graph, const cf_plan_request *request, cfine_error *error) {
+    if (request->precision == CFINE_FP32) return CFINE_OK;
+    cf_dtype half = request->precision == CFINE_FP16 ? CF_F16 : CF_BF16;
+    CF_TRY(cf_assign_half(graph, half, error));
+    return request->target.backend == CF_CUDA ? cf_assign_half_queries(graph, half, error) : CFINE_OK;
 }
 
 cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options *options, cfine_plan **out,
@@ -74,12 +106,13 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     CF_TRY(check_options(&wanted, error));
     cf_model_options shape = {wanted.width, wanted.height, wanted.queries, wanted.decoder_layers};
     cf_plan_request request = request_of(&wanted);
+    CF_TRY(find_target(&wanted, &request, error));
 
     cf_graph *graph;
     cf_plan *plan = NULL;
     CF_TRY(cf_model_build(model->checkpoint, &shape, &graph, error));
     cfine_status status = wanted.reference ? CFINE_OK : cf_passes_run(graph, error);
-    if (status == CFINE_OK && request.precision == CFINE_BF16) status = cf_assign_half(graph, CF_BF16, error);
+    if (status == CFINE_OK) status = assign_precision(graph, &request, error);
     if (status == CFINE_OK) status = cf_plan_compile(graph, &request, &plan, error);
     cf_graph_destroy(graph);
     if (status == CFINE_OK) status = describe(plan, model->checkpoint, &wanted, error);

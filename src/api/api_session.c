@@ -14,7 +14,8 @@ cfine_status cfine_session_open(const cfine_plan *plan, const cfine_session_opti
     cfine_session_options wanted;
     CF_READ_OPTIONS(wanted, options);
     int threads = wanted.threads ? wanted.threads : cf_cpu_count();
-    cf_session_options how = {threads, wanted.pin, wanted.profile, wanted.gpu};
+    int gpu = wanted.gpu ? wanted.gpu : plan->plan->request.ordinal;
+    cf_session_options how = {threads, wanted.pin, wanted.profile, gpu};
     cfine_session *session = cf_alloc(1, sizeof *session);
     if (!session) return cf_fail_memory(error, "session", sizeof *session);
     cfine_status status = cf_session_create(plan->plan, &how, &session->exec, error);

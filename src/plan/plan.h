@@ -38,6 +38,7 @@ typedef struct cf_plan_request {
     int batch, threads;
     int reference;    // 1: reference kernels only
     cf_target target; // the device
+    int32_t ordinal;  // of the GPU
 } cf_plan_request;
 
 // On a CPU a batch runs in chunks of a few images: each chunk goes through the whole network while its activations are

@@ -59,7 +59,10 @@ static cf_plan *build_tiny(int passes, int batch, int threads) {
     assert_ok(cf_checkpoint_open(CFINE_SOURCE_DIR "/tests/data/tiny", &checkpoint, &error));
     assert_ok(cf_model_build(checkpoint, NULL, &graph, &error));
     if (passes) assert_ok(cf_passes_run(graph, &error));
-    cf_plan_request request = {CFINE_FP32, batch, threads, 0, {CF_CPU, cf_cpu_features(), 0}};
+    cf_plan_request request = {.precision = CFINE_FP32,
+                               .batch = batch,
+                               .threads = threads,
+                               .target = {.backend = CF_CPU, .features = cf_cpu_features()}};
     assert_ok(cf_plan_compile(graph, &request, &plan, &error));
     plan->detections = plan->queries;
     plan->label_names = cf_alloc((size_t)plan->labels, sizeof *plan->label_names);
