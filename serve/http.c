@@ -473,8 +473,10 @@ cfine_status serve_http_start(serve_server *server, int *port, cfine_error *erro
         return common_fail(error, CFINE_ERROR_UNSUPPORTED, "this libmicrohttpd was built without TLS");
     cfine_status status = listen_on(options, &fd, port, error);
     if (status != CFINE_OK) return status;
+    static char priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"; // never written to
     struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, server->certificate},
                                    {MHD_OPTION_HTTPS_MEM_KEY, 0, server->key},
+                                   {MHD_OPTION_HTTPS_PRIORITIES, 0, priorities},
                                    {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_SUSPEND_RESUME | MHD_USE_ITC;
@@ -492,8 +494,15 @@ cfine_status serve_http_start(serve_server *server, int *port, cfine_error *erro
 }
 
 void serve_http_quiesce(serve_server *server) {
-    int fd = server->mhd->MHD_quiesce_daemon(server->daemon);
-    if (fd != MHD_INVALID_SOCKET) close(fd);
+    int fd = server->mhd->MHD_quiesce_daemon(server->daemon), client;
+    if (fd == MHD_INVALID_SOCKET) return;
+    // Who has connected already, though nobody took notice yet, is served as well.
+    struct sockaddr_storage address;
+    for (socklen_t size = sizeof address;
+         (client = accept4(fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;
+         size = sizeof address)
+        server->mhd->MHD_add_connection(server->daemon, client, (struct sockaddr *)&address, size);
+    close(fd);
 }
 
 void serve_http_stop(serve_server *server) {

@@ -12,6 +12,7 @@
 #include "http.h"
 
 enum { MOST_FILE_BYTES = 1 << 20 };
+static const double QUIET_SECONDS = 0.2;
 
 static void note(const serve_server *server, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void note(const serve_server *server, const char *format, ...) {
@@ -126,14 +127,16 @@ static void watch(serve_server *server, const sigset_t *signals) {
 
 // The last requests are answered; who asks whether the server is ready hears no.
 static void drain(serve_server *server, const sigset_t *signals) {
-    double end = common_now() + server->options->drain;
+    double now = common_now(), end = now + server->options->drain, busy = now;
     __atomic_store_n(&server->draining, 1, __ATOMIC_RELAXED);
     serve_http_quiesce(server);
     note(server, "Ending: %d requests are still to be answered.", __atomic_load_n(&server->requests, __ATOMIC_RELAXED));
-    while (__atomic_load_n(&server->requests, __ATOMIC_RELAXED) > 0 && common_now() < end) {
+    // Connections that are kept may bring one more request; its answer tells them to close.
+    for (; now - busy < QUIET_SECONDS && now < end; now = common_now()) {
         struct timespec moment = {0, 20 * 1000 * 1000};
         int got = sigtimedwait(signals, NULL, &moment);
         if (got == SIGTERM || got == SIGINT) break; // asked twice
+        if (__atomic_load_n(&server->requests, __ATOMIC_RELAXED) > 0) busy = common_now();
         serve_http_end_slow_clients(server);
     }
 }
