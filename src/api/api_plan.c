@@ -90,13 +90,6 @@ static cfine_status wrap(cf_plan *plan, cfine_plan **out, cfine_error *error) {
     return CFINE_OK;
 }
 
-static cfine_status assign_precision(cf_graph *graph, const cf_plan_request *request, cfine_error *error) {
-    if (request->precision == CFINE_FP32) return CFINE_OK;
-    cf_dtype half = request->precision == CFINE_FP16 ? CF_F16 : CF_BF16;
-    CF_TRY(cf_assign_half(graph, half, error));
-    return request->target.backend == CF_CUDA ? cf_assign_half_queries(graph, half, error) : CFINE_OK;
-}
-
 cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options *options, cfine_plan **out,
                               cfine_error *error) {
     if (!model || !out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_plan_build: NULL argument");
@@ -112,7 +105,8 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     cf_plan *plan = NULL;
     CF_TRY(cf_model_build(model->checkpoint, &shape, &graph, error));
     cfine_status status = wanted.reference ? CFINE_OK : cf_passes_run(graph, error);
-    if (status == CFINE_OK) status = assign_precision(graph, &request, error);
+    if (status == CFINE_OK && (request.precision == CFINE_BF16 || request.precision == CFINE_FP16))
+        status = cf_assign_half(graph, request.precision == CFINE_FP16 ? CF_F16 : CF_BF16, error);
     if (status == CFINE_OK) status = cf_plan_compile(graph, &request, &plan, error);
     cf_graph_destroy(graph);
     if (status == CFINE_OK) status = describe(plan, model->checkpoint, &wanted, error);

@@ -192,7 +192,7 @@ static cf_cu_result find_function(opened_device *opened, const char *name, size_
 
 void cf_cuda_launch(cf_cuda_queue *queue, const char *function, cf_cuda_shape grid, cf_cuda_shape block,
                     size_t shared_bytes, const void *const *arguments) {
-    if (queue->result) return;
+    if (queue->result || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
     const cf_cu *cu = queue->device->cu;
     cf_cu_function handle = NULL;
     pthread_mutex_lock(&lock);

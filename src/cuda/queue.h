@@ -57,6 +57,7 @@ typedef struct cf_cuda_shape {
     uint32_t x, y, z;
 } cf_cuda_shape;
 
+// An empty grid launches nothing.
 void cf_cuda_launch(cf_cuda_queue *queue, const char *function, cf_cuda_shape grid, cf_cuda_shape block,
                     size_t shared_bytes, const void *const *arguments);
 void cf_cuda_upload(cf_cuda_queue *queue, void *to, const void *from, size_t bytes);

@@ -33,7 +33,4 @@ cfine_status cf_pass_fuse_epilogue(cf_graph *graph, cfine_error *err);
 // After the passes: stores values in bf16 (or f16) wherever the network bears it; see assign_precision.c.
 cfine_status cf_assign_half(cf_graph *graph, cf_dtype half, cfine_error *err);
 
-// And beyond the query selection, for GPUs: all but what boxes are made of; see assign_half_queries.c.
-cfine_status cf_assign_half_queries(cf_graph *graph, cf_dtype half, cfine_error *err);
-
 #endif
