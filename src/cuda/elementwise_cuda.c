@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Activation, scale and shift, copy: cuda/kernels/elementwise.cu.
-#include "cuda/queue.h"
-#include "kernels/kernel.h"
+// Activation, scale and shift, copy, batch norm, add, mul: cuda/kernels/elementwise.cu.
+#include "cuda/operator.h"
+
+enum { THREADS = 256 };
+
+static void launch(const cf_call *call, cf_cuda_queue *queue, const char *function, int wide,
+                   const void *const *arguments) {
+    int64_t runs = cf_cuda_pixels(&call->out[0]) * (call->out[0].c / (wide ? CF_CUDA_WIDTH : 1));
+    cf_cuda_launch(queue, function, (cf_cuda_shape){cf_cuda_blocks(runs, THREADS), (uint32_t)call->images, 1},
+                   (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
+}
 
 static void launch_unary(const cf_call *call, cf_cuda_queue *queue, int act, float scale, float shift) {
-    enum { THREADS = 256 };
-    const cf_tensor *out = &call->out[0];
-    int64_t count = (int64_t)call->images * out->h * out->w * out->c;
-    const void *arguments[] = {&call->in[0], out, &count, &act, &scale, &shift};
-    cf_cuda_launch(queue, "cf_unary", (cf_cuda_shape){cf_cuda_blocks(count, THREADS), 1, 1},
-                   (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
+    int wide = cf_cuda_all_wide(call);
+    const void *arguments[] = {&call->in[0], &call->out[0], &act, &scale, &shift, &wide};
+    launch(call, queue, "cf_unary", wide, arguments);
 }
 
 static void launch_activation(const cf_call *call, cf_cuda_queue *queue) {
@@ -25,13 +30,45 @@ static void launch_copy(const cf_call *call, cf_cuda_queue *queue) {
     launch_unary(call, queue, CF_ACT_NONE, 1, 0);
 }
 
-static const char *accept(const cf_problem *problem) {
-    (void)problem;
-    return NULL;
+static void launch_batch_norm(const cf_call *call, cf_cuda_queue *queue) {
+    int wide = cf_cuda_all_wide(call);
+    const float *scale = cf_cuda_constant(call, 0), *shift = cf_cuda_constant(call, 1);
+    const void *arguments[] = {&call->in[0], &call->out[0], &scale, &shift, &wide};
+    launch(call, queue, "cf_batch_norm", wide, arguments);
 }
 
-const cf_kernel cf_activation_cuda = {"activation_cuda", CF_OP_ACTIVATION, .refuse = accept,
-                                      .launch = launch_activation};
-const cf_kernel cf_scale_shift_cuda = {"scale_shift_cuda", CF_OP_SCALE_SHIFT, .refuse = accept,
-                                       .launch = launch_scale_shift};
-const cf_kernel cf_copy_cuda = {"copy_cuda", CF_OP_COPY, .refuse = accept, .launch = launch_copy};
+// The second operand as a tensor: the second input, or the constant [rows, cols], the same for every image.
+static cf_tensor second_of(const cf_call *call) {
+    if (call->problem->inputs > 1) return call->in[1];
+    const cf_constant *constant = &call->problem->constant[0];
+    int32_t cols = constant->shape[constant->rank - 1], rows = constant->rank > 1 ? constant->shape[0] : 1;
+    return (cf_tensor){.data = (void *)(uintptr_t)cf_cuda_constant(call, 0),
+                       .h = 1,
+                       .w = rows,
+                       .c = cols,
+                       .row = (int64_t)rows * cols,
+                       .pixel = cols,
+                       .dtype = CF_F32};
+}
+
+static void launch_binary(const cf_call *call, cf_cuda_queue *queue, int multiply) {
+    cf_tensor b = second_of(call);
+    int wide = cf_cuda_wide(&call->in[0]) && cf_cuda_wide(&call->out[0]) && (b.c == 1 || cf_cuda_wide(&b));
+    const void *arguments[] = {&call->in[0], &b, &call->out[0], &multiply, &wide};
+    launch(call, queue, "cf_binary", wide, arguments);
+}
+
+static void launch_add(const cf_call *call, cf_cuda_queue *queue) {
+    launch_binary(call, queue, 0);
+}
+
+static void launch_mul(const cf_call *call, cf_cuda_queue *queue) {
+    launch_binary(call, queue, 1);
+}
+
+CF_CUDA_KERNEL(cf_activation_cuda, ACTIVATION, "activation_cuda", launch_activation);
+CF_CUDA_KERNEL(cf_scale_shift_cuda, SCALE_SHIFT, "scale_shift_cuda", launch_scale_shift);
+CF_CUDA_KERNEL(cf_copy_cuda, COPY, "copy_cuda", launch_copy);
+CF_CUDA_KERNEL(cf_batch_norm_cuda, BATCH_NORM, "batch_norm_cuda", launch_batch_norm);
+CF_CUDA_KERNEL(cf_add_cuda, ADD, "add_cuda", launch_add);
+CF_CUDA_KERNEL(cf_mul_cuda, MUL, "mul_cuda", launch_mul);
