@@ -20,7 +20,7 @@ help:
 	@echo "  make tsan      every test under the thread sanitizer"
 	@echo "  make fuzz      each fuzz target for SECONDS=$(SECONDS) under sanitizers"
 	@echo "  make lint      format, include order, static analysis;  make format  rewrites the format"
-	@echo "  make parity    against the PyTorch reference: SIZES=\"$(SIZES)\" (needs CFINE_SHARED)"
+	@echo "  make parity    against the PyTorch reference, and exports through ONNX Runtime: SIZES=\"$(SIZES)\" (needs CFINE_SHARED)"
 	@echo "  make bench     time and accuracy on this machine: BENCH=\"options of cfine bench\""
 	@echo "  make install   into PREFIX=$(PREFIX);  make clean  removes build/ and out/"
 
@@ -72,6 +72,7 @@ format:
 
 parity: build
 	@python3 tests/parity/parity.py --cfine $(CFINE) $(SIZES) || [ $$? = 77 ]
+	@python3 tests/export/onnx_against_runtime.py $(CFINE) --sizes $(SIZES) || [ $$? = 77 ]
 
 bench: build
 	$(CFINE) bench $(BENCH)

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "bench/bench.h"
-#include "bench/bench_lists.h"
+#include "bench/bench_accuracy.h"
 #include "bench/bench_peer.h"
-#include "eval_run.h"
+#include "bench/bench_plan.h"
 #include "heap.h"
 #include "inputs.h"
 #include "message.h"
@@ -14,12 +14,14 @@
 #include "report.h"
 #include "verbs.h"
 
-enum { MOST_ROWS = 512, ROUND_RUNS = 5, MOST_PICTURES = 64, LEAST_RUNS = 10, MOST_RUNS = 100 };
+enum { ROUND_RUNS = 5, MOST_PICTURES = 64, LEAST_RUNS = 10, MOST_RUNS = 100 };
 
 typedef struct {
     cli_model_args model; // precision, batch and queries come from the lists
-    const char *precisions, *batches, *queries, *engines, *scopes, *images, *data, *calibration, *python;
-    int sweep, runs, warmup, json, markdown, profile;
+    const char *precisions, *batches, *queries, *engines, *scopes, *images, *data, *python;
+    const char *calibration_images;
+    cli_texts calibrations, pictures;
+    int sweep, table, runs, warmup, json, markdown, profile;
     double seconds;
 } bench_args;
 
@@ -31,20 +33,31 @@ static const cli_option options[] = {
      offsetof(bench_args, precisions)},
     {"batch", 'b', "N,...", "images per run (default: 1)", CLI_TEXT, offsetof(bench_args, batches)},
     {"queries", 'q', "N,...", "object queries (default: as trained)", CLI_TEXT, offsetof(bench_args, queries)},
-    {"engine", 'e', "E,...", "who runs the model: cfine, onnxruntime, openvino, pytorch (default: cfine)", CLI_TEXT,
-     offsetof(bench_args, engines)},
+    {"engine", 'e', "E,...",
+     "who runs the model: cfine, onnxruntime, onnxruntime-cuda, onnxruntime-tensorrt, openvino, pytorch, "
+     "torch-compile, "
+     "torch-tensorrt (default: cfine)",
+     CLI_TEXT, offsetof(bench_args, engines)},
     {"sweep", 0, "WHAT", "batch: 1,2,4,8,16; queries: 300,150,100 (default: none)", CLI_CHOICE,
      offsetof(bench_args, sweep), .choices = sweeps},
+    {"table", 0, NULL,
+     "the comparison people know: PyTorch, torch.compile, ONNX Runtime, OpenVINO and cfine at each precision, then "
+     "batches, then queries",
+     CLI_FLAG, offsetof(bench_args, table)},
     {"scope", 0, "S,...",
      "forward: prepared pixels to raw outputs; image: from the bytes of pictures to detections (default: forward, and "
      "image where --images is given)",
      CLI_TEXT, offsetof(bench_args, scopes)},
     {"images", 'i', "DIR", "folder of pictures for scope image", CLI_TEXT, offsetof(bench_args, images),
      .completion = CLI_COMPLETE_FOLDERS},
-    {"data", 'd', "FILE", "annotations of these pictures: measures AP of each precision too", CLI_TEXT,
+    {"data", 'd', "FILE", "annotations of these pictures: measures the accuracy of every row too", CLI_TEXT,
      offsetof(bench_args, data), .completion = CLI_COMPLETE_FILES},
-    {"calibration", 0, "FILE", "calibration for int8", CLI_TEXT, offsetof(bench_args, calibration),
-     .completion = CLI_COMPLETE_FILES},
+    {"calibration", 0, "FILE", "calibration for int8; may be given several times, a row each", CLI_TEXTS,
+     offsetof(bench_args, calibrations), .completion = CLI_COMPLETE_FILES},
+    {"calibration-images", 0, "DIR", "pictures for engines that calibrate int8 themselves (OpenVINO by NNCF)", CLI_TEXT,
+     offsetof(bench_args, calibration_images), .completion = CLI_COMPLETE_FOLDERS},
+    {"picture", 0, "FILE", "draw the rows as FILE.svg or FILE.png; may be given several times", CLI_TEXTS,
+     offsetof(bench_args, pictures), .completion = CLI_COMPLETE_FILES},
     {"runs", 'n', "N", "timed runs of a row (default: what fits into --seconds, 10 to 100)", CLI_INT,
      offsetof(bench_args, runs), .least = 1, .most = 1000000},
     {"seconds", 0, "S", "time for a row where --runs is not given (default: 3)", CLI_REAL,
@@ -71,8 +84,9 @@ static const cli_option options[] = {
 
 typedef struct {
     const bench_args *args;
-    bench_list engines, scopes, precisions, batches, queries;
+    bench_lists lists;
     bench_pictures pictures;
+    cli_inputs calibration_pictures;
     bench_row *rows;
     int row_count;
     bench_peers *peers; // who run the rows of other engines
@@ -131,37 +145,47 @@ static void release_pictures(bench_pictures *pictures) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Rows
 
+// Queries of the checkpoint (or plan), for the table's sweep.
+static cfine_status find_queries(const bench_args *args, int *queries, cfine_error *error) {
+    cfine_model *model;
+    cfine_status status = cfine_model_open(args->model.model, &model, error);
+    if (status != CFINE_OK) return status;
+    cfine_model_info info = CFINE_INIT(cfine_model_info);
+    status = cfine_model_get_info(model, &info, error);
+    *queries = info.queries;
+    cfine_model_close(model);
+    return status;
+}
+
 static int plan_rows(bench *run) {
-    long count =
-        (long)run->scopes.count * run->batches.count * run->queries.count * run->precisions.count * run->engines.count;
-    if (count > MOST_ROWS) {
-        cli_error("bench: %ld rows are more than %d: shorten a list", count, MOST_ROWS);
-        return 0;
+    const bench_args *args = run->args;
+    bench_row like = {.threads = args->model.threads ? args->model.threads : cfine_cpu_count(),
+                      .pictures = &run->pictures,
+                      .ap = -1,
+                      .ap50 = -1};
+    run->rows = cli_alloc(BENCH_MOST_ROWS, sizeof *run->rows);
+    int fits, queries;
+    if (args->table) {
+        cfine_error error;
+        if (find_queries(args, &queries, &error) != CFINE_OK) {
+            cli_error("%s", error.message);
+            return 0;
+        }
+        fits = bench_plan_table(&args->calibrations, queries, run->calibration_pictures.count > 0, &like, run->rows,
+                                &run->row_count);
+    } else {
+        fits = bench_plan_lists(&run->lists, NULL, &like, run->rows, &run->row_count);
     }
-    run->rows = cli_alloc((size_t)count, sizeof *run->rows);
-    int threads = run->args->model.threads ? run->args->model.threads : cfine_cpu_count();
-    for (int s = 0; s < run->scopes.count; s++)
-        for (int b = 0; b < run->batches.count; b++)
-            for (int q = 0; q < run->queries.count; q++)
-                for (int p = 0; p < run->precisions.count; p++)
-                    for (int e = 0; e < run->engines.count; e++)
-                        run->rows[run->row_count++] = (bench_row){.engine = (bench_engine)run->engines.items[e],
-                                                                  .scope = (bench_scope)run->scopes.items[s],
-                                                                  .precision = run->precisions.items[p],
-                                                                  .batch = run->batches.items[b],
-                                                                  .queries = run->queries.items[q],
-                                                                  .threads = threads,
-                                                                  .pictures = &run->pictures,
-                                                                  .ap = -1,
-                                                                  .ap50 = -1};
-    return 1;
+    if (!fits) cli_error("bench: more than %d rows: shorten a list", BENCH_MOST_ROWS);
+    return fits;
 }
 
 // An earlier row that differs in scope alone.
 static const bench_row *find_like(const bench *run, const bench_row *row) {
     for (const bench_row *other = run->rows; other < row; other++)
         if (other->engine == row->engine && other->precision == row->precision && other->batch == row->batch &&
-            other->queries == row->queries && other->scope != row->scope && other->runner)
+            other->queries == row->queries && other->calibration == row->calibration && other->scope != row->scope &&
+            other->runner)
             return other;
     return NULL;
 }
@@ -170,10 +194,9 @@ static void open_rows(bench *run) {
     for (int i = 0; i < run->row_count; i++) {
         bench_row *row = &run->rows[i];
         cfine_error error;
-        cfine_status status =
-            row->engine == BENCH_CFINE
-                ? bench_cfine_open(row, &run->args->model, run->args->calibration, find_like(run, row), &error)
-                : bench_peer_open(run->peers, row, &error);
+        cfine_status status = row->engine == BENCH_CFINE
+                                  ? bench_cfine_open(row, &run->args->model, find_like(run, row), &error)
+                                  : bench_peer_open(run->peers, row, &error);
         if (status == CFINE_OK) continue;
         snprintf(row->note, sizeof row->note, "%s", error.message);
         run->failed++;
@@ -206,7 +229,7 @@ static int wanted_runs(const bench_args *args, double milliseconds) {
 // Rows take turns of ROUND_RUNS timed passes, each turn begun with one that is not timed (caches hold another row's
 // weights by then), so that a slow moment of the machine falls on all rows alike.
 static void run_rounds(bench *run) {
-    int wanted[MOST_ROWS] = {0};
+    int wanted[BENCH_MOST_ROWS] = {0};
     int64_t total = 0, done = 0;
     for (int i = 0; i < run->row_count; i++) {
         double last = 0;
@@ -233,50 +256,20 @@ static void run_rounds(bench *run) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Accuracy
 
-static cfine_status measure_accuracy(const bench_args *args, const coco_dataset *dataset, bench_row *row,
-                                     cfine_error *error) {
-    cfine_session *session = bench_cfine_session(row);
-    cli_label_map labels;
-    cfine_status status = cli_map_labels(cfine_session_plan(session), dataset, &labels, error);
-    if (status != CFINE_OK) return status;
-    cli_eval_run run;
-    coco_summary summary;
-    status = cli_eval_session(session, dataset, args->images, &labels, 1, &run, error);
-    if (status == CFINE_OK) {
-        status = coco_evaluate(dataset, &run.results, &summary, error);
-        if (status == CFINE_OK) {
-            row->ap = summary.numbers[COCO_AP];
-            row->ap50 = summary.numbers[COCO_AP50];
-            coco_summary_release(&summary);
-        }
-        coco_results_release(&run.results);
-    }
-    free(labels.category);
-    return status;
+static int save_pictures(const bench *run) {
+    const bench_args *args = run->args;
+    char cpu[128], features[256], title[300], subtitle[512];
+    cfine_cpu_model(cpu, sizeof cpu);
+    cfine_cpu_features(features, sizeof features);
+    snprintf(title, sizeof title, "%s: forward pass", args->model.model ? args->model.model : "bundled model");
+    snprintf(subtitle, sizeof subtitle, "%s, %d threads (%s), cfine %s", cpu, run->rows[0].threads, features,
+             cfine_version());
+    int saved = 1;
+    for (int i = 0; i < args->pictures.count; i++)
+        saved &= bench_save_picture(args->pictures.items[i], title, subtitle, run->rows, run->row_count);
+    return saved;
 }
-
-// Accuracy does not depend on batch and scope: measured once, and noted in every row of the same plan.
-static cfine_status measure_accuracies(bench *run, cfine_error *error) {
-    coco_dataset dataset;
-    cfine_status status = coco_dataset_read(run->args->data, &dataset, error);
-    if (status != CFINE_OK) return status;
-    for (int i = 0; i < run->row_count && status == CFINE_OK; i++) {
-        bench_row *row = &run->rows[i];
-        if (!can_run(row) || row->engine != BENCH_CFINE) continue;
-        for (int k = 0; k < i; k++) {
-            const bench_row *other = &run->rows[k];
-            if (other->engine == row->engine && other->precision == row->precision && other->queries == row->queries)
-                row->ap = other->ap, row->ap50 = other->ap50;
-        }
-        if (row->ap < 0) status = measure_accuracy(run->args, &dataset, row, error);
-    }
-    coco_dataset_release(&dataset);
-    return status;
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
 
 static void print_machine(const bench_args *args) {
     char model[128], features[256];
@@ -306,7 +299,7 @@ static cfine_status print_profiles(const bench *run, cfine_error *error) {
     for (int i = 0; i < run->row_count; i++) {
         const bench_row *row = &run->rows[i];
         if (!can_run(row) || row->engine != BENCH_CFINE || row->scope != BENCH_FORWARD) continue;
-        cfine_status status = bench_print_profile(row, &run->args->model, run->args->calibration, error);
+        cfine_status status = bench_print_profile(row, &run->args->model, error);
         if (status != CFINE_OK) return status;
     }
     return CFINE_OK;
@@ -315,13 +308,21 @@ static cfine_status print_profiles(const bench *run, cfine_error *error) {
 static int run_bench(bench *run) {
     const bench_args *args = run->args;
     if (args->images && !read_pictures(&run->pictures, args->images)) return CLI_FAILED;
+    if (args->calibration_images) {
+        char *words[] = {(char *)args->calibration_images};
+        cli_inputs_expand(words, 1, &run->calibration_pictures);
+        if (run->calibration_pictures.count == 0) return CLI_FAILED;
+    }
     if (!plan_rows(run)) return CLI_FAILED;
-    run->peers = bench_peers_create(args->python ? args->python : "python3", &args->model);
+    run->peers = bench_peers_create(args->python ? args->python : "python3", &args->model, &run->calibration_pictures);
     open_rows(run);
     run_rounds(run);
     cfine_error error;
-    cfine_status status = args->data ? measure_accuracies(run, &error) : CFINE_OK;
+    cfine_status status =
+        args->data ? bench_measure_accuracy(run->rows, run->row_count, &args->model, args->data, args->images, &error)
+                   : CFINE_OK;
     print_rows(run);
+    if (!save_pictures(run)) run->failed++;
     if (status == CFINE_OK && args->profile) status = print_profiles(run, &error);
     if (status != CFINE_OK) cli_error("%s", error.message);
     return status == CFINE_OK && run->failed == 0 ? CLI_OK : CLI_FAILED;
@@ -335,27 +336,44 @@ static void release_bench(bench *run) {
     free(run->rows);
     bench_peers_destroy(run->peers);
     release_pictures(&run->pictures);
+    cli_inputs_release(&run->calibration_pictures);
+}
+
+static int check_picture_names(const bench_args *args) {
+    for (int i = 0; i < args->pictures.count; i++) {
+        const char *dot = strrchr(args->pictures.items[i], '.');
+        if (!dot || (strcmp(dot, ".svg") != 0 && strcmp(dot, ".png") != 0))
+            return cli_usage(&cli_verb_bench, "--picture: '%s' ends in neither .svg nor .png", args->pictures.items[i]);
+    }
+    return CLI_OK;
 }
 
 static int read_lists(bench *run) {
     const bench_args *args = run->args;
     const cli_verb *verb = &cli_verb_bench;
-    run->engines = (bench_list){{BENCH_CFINE}, 1};
-    run->scopes = args->images ? (bench_list){{BENCH_FORWARD, BENCH_IMAGE}, 2} : (bench_list){{BENCH_FORWARD}, 1};
-    run->precisions = (bench_list){{0}, 1};
-    run->batches = args->sweep == 1 ? (bench_list){{1, 2, 4, 8, 16}, 5} : (bench_list){{1}, 1};
-    run->queries = args->sweep == 2 ? (bench_list){{300, 150, 100}, 3} : (bench_list){{0}, 1};
-    int status = bench_read_names(verb, "engine", args->engines, bench_engine_names, &run->engines);
-    if (status == CLI_OK) status = bench_read_names(verb, "scope", args->scopes, bench_scope_names, &run->scopes);
+    bench_lists *lists = &run->lists;
+    lists->engines = (bench_list){{BENCH_CFINE}, 1};
+    lists->scopes = args->images ? (bench_list){{BENCH_FORWARD, BENCH_IMAGE}, 2} : (bench_list){{BENCH_FORWARD}, 1};
+    lists->precisions = (bench_list){{0}, 1};
+    lists->batches = args->sweep == 1 ? (bench_list){{1, 2, 4, 8, 16}, 5} : (bench_list){{1}, 1};
+    lists->queries = args->sweep == 2 ? (bench_list){{300, 150, 100}, 3} : (bench_list){{0}, 1};
+    int status = bench_read_names(verb, "engine", args->engines, bench_engine_names, &lists->engines);
+    if (status == CLI_OK) status = bench_read_names(verb, "scope", args->scopes, bench_scope_names, &lists->scopes);
     if (status == CLI_OK)
-        status = bench_read_names(verb, "precision", args->precisions, cli_precisions, &run->precisions);
-    if (status == CLI_OK) status = bench_read_numbers(verb, "batch", args->batches, 1, 1024, &run->batches);
-    if (status == CLI_OK) status = bench_read_numbers(verb, "queries", args->queries, 1, 100000, &run->queries);
-    for (int i = 0; i < run->scopes.count && status == CLI_OK; i++)
-        if (run->scopes.items[i] == BENCH_IMAGE && !args->images)
+        status = bench_read_names(verb, "precision", args->precisions, cli_precisions, &lists->precisions);
+    if (status == CLI_OK) status = bench_read_numbers(verb, "batch", args->batches, 1, 1024, &lists->batches);
+    if (status == CLI_OK) status = bench_read_numbers(verb, "queries", args->queries, 1, 100000, &lists->queries);
+    for (int i = 0; i < lists->scopes.count && status == CLI_OK; i++)
+        if (lists->scopes.items[i] == BENCH_IMAGE && !args->images)
             status = cli_usage(verb, "--scope image needs pictures: --images DIR");
     if (status == CLI_OK && args->data && !args->images)
         status = cli_usage(verb, "--data needs its pictures: --images");
+    if (status == CLI_OK && args->table &&
+        (args->engines || args->scopes || args->precisions || args->batches || args->queries || args->sweep))
+        status = cli_usage(verb, "--table chooses its rows itself: without --engine, --scope, --precision, --batch, "
+                                 "--queries and --sweep");
+    if (status == CLI_OK) status = check_picture_names(args);
+    lists->calibrations = args->calibrations;
     if (status == CLI_OK && args->json && (args->markdown || args->profile))
         status = cli_usage(verb, "--json goes with neither --markdown nor --profile");
     return status;
@@ -384,7 +402,8 @@ const cli_verb cli_verb_bench = {
                "cfine bench --model my.plan --images photos/ --markdown\n"
                "cfine bench --sweep batch --json > times.jsonl\n"
                "cfine bench --precision bf16 --profile\n"
-               "cfine bench --engine pytorch,onnxruntime,openvino,cfine --model my-model/ --markdown\n",
+               "cfine bench --engine pytorch,onnxruntime,openvino,cfine --model my-model/ --markdown\n"
+               "cfine bench --table --data instances.json --images photos/ --picture table.svg\n",
     .options = options,
     .option_count = CLI_COUNT(options),
     .run = run_verb,

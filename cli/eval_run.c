@@ -47,13 +47,12 @@ static cfine_status check_folder(const char *folder, const coco_dataset *dataset
 typedef struct {
     const coco_dataset *dataset;
     const cli_label_map *labels;
-    cfine_session *session;
+    const cli_detector *detector;
     cli_image_queue *queue;
     cfine_image *images;     // [batch]
     int32_t *places;         // [batch] of the images in the dataset
     cfine_detections *found; // [batch]
-    int batch;
-    int32_t next; // image of the dataset
+    int32_t next;            // image of the dataset
     cli_eval_run *out;
 } evaluation;
 
@@ -61,7 +60,7 @@ typedef struct {
 static size_t take_batch(evaluation *run, int *good) {
     size_t taken = 0;
     *good = 0;
-    while (taken < (size_t)run->batch) {
+    while (taken < (size_t)run->detector->batch) {
         cli_queued_image *next = cli_image_queue_next(run->queue);
         if (!next) break;
         int32_t place = run->next++;
@@ -103,7 +102,8 @@ static cfine_status run_images(evaluation *run, int progress, cfine_error *error
         int good;
         size_t taken = take_batch(run, &good);
         if (!taken) break;
-        if (good) status = cfine_detect(run->session, run->images, good, &options, run->found, error);
+        if (good)
+            status = run->detector->detect(run->detector->context, run->images, good, &options, run->found, error);
         for (int i = 0; i < good && status == CFINE_OK; i++)
             status = keep_detections(run, run->places[i], &run->found[i], error);
         run->out->images += good;
@@ -116,33 +116,46 @@ static cfine_status run_images(evaluation *run, int progress, cfine_error *error
     return status;
 }
 
+static cfine_status detect_with_session(void *context, const cfine_image *images, int count,
+                                        const cfine_detect_options *options, cfine_detections *out,
+                                        cfine_error *error) {
+    return cfine_detect(context, images, count, options, out, error);
+}
+
 cfine_status cli_eval_session(cfine_session *session, const coco_dataset *dataset, const char *folder,
                               const cli_label_map *labels, int progress, cli_eval_run *out, cfine_error *error) {
     *out = (cli_eval_run){0};
     cfine_plan_info info = CFINE_INIT(cfine_plan_info);
     cfine_status status = cfine_plan_get_info(cfine_session_plan(session), &info, error);
-    if (status == CFINE_OK) status = check_folder(folder, dataset, error);
+    if (status != CFINE_OK) return status;
+    cli_detector detector = {detect_with_session, session, info.batch};
+    return cli_eval_detector(&detector, dataset, folder, labels, progress, out, error);
+}
+
+cfine_status cli_eval_detector(const cli_detector *detector, const coco_dataset *dataset, const char *folder,
+                               const cli_label_map *labels, int progress, cli_eval_run *out, cfine_error *error) {
+    *out = (cli_eval_run){0};
+    cfine_status status = check_folder(folder, dataset, error);
     if (status != CFINE_OK) return status;
     char **paths = picture_paths(folder, dataset);
     cfine_image_options image_options = CFINE_INIT(cfine_image_options);
     image_options.ignore_orientation = 1;
     double start = cli_seconds();
-    size_t batch = (size_t)info.batch;
+    size_t batch = (size_t)detector->batch;
     evaluation run = {
         .dataset = dataset,
         .labels = labels,
-        .session = session,
+        .detector = detector,
         .queue = cli_image_queue_start(paths, (size_t)dataset->limit, 2 * batch, &image_options),
         .images = cli_alloc(batch, sizeof *run.images),
         .places = cli_alloc(batch, sizeof *run.places),
         .found = cli_alloc(batch, sizeof *run.found),
-        .batch = info.batch,
         .out = out,
     };
     status = run_images(&run, progress, error);
     out->seconds = cli_seconds() - start;
     cli_image_queue_stop(run.queue);
-    for (int i = 0; i < run.batch; i++) cfine_detections_release(&run.found[i]);
+    for (size_t i = 0; i < batch; i++) cfine_detections_release(&run.found[i]);
     for (int32_t i = 0; i < dataset->limit; i++) free(paths[i]);
     free(paths);
     free(run.found);

@@ -15,10 +15,22 @@ typedef struct cli_eval_run {
     double open_seconds, seconds; // the latter: decoding and network over all images
 } cli_eval_run;
 
+// Who finds the objects in up to `batch` images.
+typedef struct cli_detector {
+    cfine_status (*detect)(void *context, const cfine_image *images, int count, const cfine_detect_options *options,
+                           cfine_detections *out, cfine_error *error);
+    void *context;
+    int batch;
+} cli_detector;
+
 // Runs the images of the dataset (up to its limit) through the session, `batch` at a time, decoding ahead in threads of
 // its own. Pictures lie in `folder` under their file_name. EXIF orientation is left alone, as COCO's annotations do.
 // progress = 1 shows a bar on a terminal. Release with coco_results_release(&out->results).
 cfine_status cli_eval_session(cfine_session *session, const coco_dataset *dataset, const char *folder,
                               const cli_label_map *labels, int progress, cli_eval_run *out, cfine_error *error);
+
+// The same with another engine.
+cfine_status cli_eval_detector(const cli_detector *detector, const coco_dataset *dataset, const char *folder,
+                               const cli_label_map *labels, int progress, cli_eval_run *out, cfine_error *error);
 
 #endif

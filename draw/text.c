@@ -8,7 +8,6 @@
 #include "common/failure.h"
 #include "cairo_api.h"
 
-enum { MAX_BYTES = 256 };
 static const char ellipsis[] = "\xE2\x80\xA6";
 
 // Bytes of the UTF-8 character at text, or 0.
@@ -28,12 +27,11 @@ static int character_length(const char *text) {
     return length;
 }
 
-// Copies whole characters only; control characters and bytes that are not UTF-8 become '?'.
-static void clean(const char *text, char out[MAX_BYTES]) {
+void draw_text_clean(const char *text, char out[DRAW_TEXT_BYTES]) {
     size_t used = 0;
     while (*text) {
         int length = character_length(text), control = (unsigned char)*text < 0x20 || *text == 0x7F;
-        if (used + 4 >= MAX_BYTES - sizeof ellipsis) break;
+        if (used + 4 >= DRAW_TEXT_BYTES - sizeof ellipsis) break;
         if (length && !control) {
             memcpy(out + used, text, (size_t)length);
             used += (size_t)length;
@@ -107,9 +105,9 @@ cfine_status draw_text_render(const char *utf8, double size, int max_width, draw
     *out = (draw_text){0};
     const draw_cairo *cairo = draw_cairo_open(error);
     if (!cairo) return CFINE_ERROR_NOT_FOUND;
-    char text[MAX_BYTES];
+    char text[DRAW_TEXT_BYTES];
     double baseline;
-    clean(utf8, text);
+    draw_text_clean(utf8, text);
     cairo_status_t measured = measure(cairo, text, size, max_width, out, &baseline);
     if (measured != CAIRO_STATUS_SUCCESS) return fail_cairo(cairo, measured, error);
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parts of `cfine bench`: rows to be timed, who runs them, and how they are shown.
 //
-//     cmd_bench.c plans rows --open--> bench_cfine.c or bench_peer.c --rounds--> bench_row.c (figures, tables)
-//                                                                  '--------> bench_profile.c (where the time goes)
+//     cmd_bench.c plans rows (bench_plan.c) --open--> bench_cfine.c or bench_peer.c
+//                                           --rounds--> bench_row.c (figures) --> bench_print.c (tables, JSON)
+//                                                                           '--> bench_picture.c (SVG, PNG)
+//                                           --accuracy--> bench_accuracy.c; bench_profile.c (where the time goes)
 #ifndef CLI_BENCH_H
 #define CLI_BENCH_H
 
@@ -13,7 +15,17 @@
 #include "cfine/cfine.h"
 #include "model_args.h"
 
-typedef enum bench_engine { BENCH_CFINE, BENCH_ONNXRUNTIME, BENCH_OPENVINO, BENCH_PYTORCH, BENCH_ENGINES } bench_engine;
+typedef enum bench_engine {
+    BENCH_CFINE,
+    BENCH_ONNXRUNTIME,
+    BENCH_ONNXRUNTIME_CUDA,
+    BENCH_ONNXRUNTIME_TENSORRT,
+    BENCH_OPENVINO,
+    BENCH_PYTORCH, // the reference implementation, eager; with the two below from a Hugging Face folder
+    BENCH_TORCH_COMPILE,
+    BENCH_TORCH_TENSORRT,
+    BENCH_ENGINES
+} bench_engine;
 extern const char *const bench_engine_names[]; // ends with NULL
 
 typedef enum bench_scope {
@@ -43,7 +55,9 @@ struct bench_row {
     bench_scope scope;
     int precision; // index into cli_precisions
     int batch, threads, queries;
-    char version[64]; // of the engine
+    const char *calibration; // of int8; NULL: none
+    const char *section;     // heading of the rows it belongs to; NULL: none
+    char version[64];        // of the engine
     char device[96];
     const bench_pictures *pictures;
     size_t turn; // next picture
@@ -55,7 +69,7 @@ struct bench_row {
 
     double *milliseconds; // [count] one a pass
     int count, capacity;
-    double ap, ap50; // -1: not measured
+    double ap, ap50; // AP and AP50; -1: not measured
 };
 
 typedef struct bench_figures {
@@ -67,26 +81,37 @@ typedef struct bench_figures {
 bench_figures bench_row_figures(const bench_row *row);
 void bench_row_add(bench_row *row, double milliseconds);
 
-// Rows as a table for people, a Markdown table, or one JSON object a line. Speed-ups are over the first row of the same
-// scope that has times.
+// Images per second over those of the first row of the same scope that has times.
+double bench_speed_up(const bench_row *rows, const bench_row *row);
+// 1 if any row has an AP.
+int bench_has_accuracy(const bench_row *rows, int count);
+// How much of the first measured AP a row has lost, as a share of it: 0.01 is one in a hundred; negative: gained.
+double bench_lost(const bench_row *rows, int count, const bench_row *row);
+
+// What a row is, in a few words: "cfine bf16, batch 8". Only what differs between the rows of a table is named.
+void bench_row_name(const bench_row *rows, int count, const bench_row *row, char *text, size_t size);
+
+// Rows as a table for people, a Markdown table for each section, or one JSON object a line.
 void bench_print_table(const bench_row *rows, int count);
 void bench_print_markdown(const bench_row *rows, int count);
 void bench_print_json(const bench_row *rows, int count, const char *model);
 
+// A picture of the rows: bars of milliseconds an image, and where accuracy was measured, speed against accuracy. The
+// name ends in .svg or .png. title and subtitle are lines of text. Returns 1, or 0 after an error message.
+int bench_save_picture(const char *path, const char *title, const char *subtitle, const bench_row *rows, int count);
+
 // Opens row->state on cfine: model, options and pictures as the row says. Rows that differ in scope alone share a
 // session: `like` (or NULL) is such a row.
-cfine_status bench_cfine_open(bench_row *row, const cli_model_args *model, const char *calibration,
-                              const bench_row *like, cfine_error *error);
+cfine_status bench_cfine_open(bench_row *row, const cli_model_args *model, const bench_row *like, cfine_error *error);
 // The session of a cfine row.
 cfine_session *bench_cfine_session(const bench_row *row);
 
 // Prints where the time of a forward pass goes: by operator and kernel, and the slowest steps.
-cfine_status bench_print_profile(const bench_row *row, const cli_model_args *model, const char *calibration,
-                                 cfine_error *error);
+cfine_status bench_print_profile(const bench_row *row, const cli_model_args *model, cfine_error *error);
 
 // Options of the library for a row.
-cfine_status bench_open_options(const bench_row *row, const cli_model_args *model, const char *calibration,
-                                cfine_open_options *out, cfine_error *error);
+cfine_status bench_open_options(const bench_row *row, const cli_model_args *model, cfine_open_options *out,
+                                cfine_error *error);
 
 // Pixels 0..1 that look like nothing; the same for every row. Free with free().
 float *bench_random_pixels(size_t count);

@@ -36,15 +36,15 @@ cfine_session *bench_cfine_session(const bench_row *row) {
     return ((const cfine_state *)row->state)->session;
 }
 
-cfine_status bench_open_options(const bench_row *row, const cli_model_args *model, const char *calibration,
-                                cfine_open_options *out, cfine_error *error) {
+cfine_status bench_open_options(const bench_row *row, const cli_model_args *model, cfine_open_options *out,
+                                cfine_error *error) {
     cli_model_args args = *model;
     args.precision = row->precision;
     args.batch = row->batch;
     args.queries = row->queries;
     args.threads = row->threads;
     cfine_status status = cli_open_options(&args, out, error);
-    out->plan.calibration = calibration;
+    out->plan.calibration = row->calibration;
     return status;
 }
 
@@ -132,10 +132,9 @@ static void close_row(bench_row *row) {
 static const bench_runner forward_runner = {run_forward, close_row};
 static const bench_runner image_runner = {run_image, close_row};
 
-cfine_status bench_cfine_open(bench_row *row, const cli_model_args *model, const char *calibration,
-                              const bench_row *like, cfine_error *error) {
+cfine_status bench_cfine_open(bench_row *row, const cli_model_args *model, const bench_row *like, cfine_error *error) {
     cfine_open_options options;
-    cfine_status status = bench_open_options(row, model, calibration, &options, error);
+    cfine_status status = bench_open_options(row, model, &options, error);
     if (status != CFINE_OK) return status;
     cfine_session *session;
     if (like)

@@ -19,7 +19,9 @@ extern const char bench_peers_script[]; // made from scripts/peers.py by the bui
 struct bench_peers {
     const char *python;
     const cli_model_args *model;
-    pid_t process; // 0: not started
+    const cli_inputs *calibration;
+    char folder[40]; // of files for the process, made when first needed
+    pid_t process;   // 0: not started
     FILE *to, *from;
     char *line; // the last answer
     size_t line_size;
@@ -29,7 +31,7 @@ struct bench_peers {
 
 // An answer's fields; absent ones stay empty.
 typedef struct {
-    int64_t row;
+    int64_t row, queries, labels;
     double milliseconds;
     char version[64], device[96], note[600];
 } peer_answer;
@@ -39,10 +41,11 @@ typedef struct {
     int64_t number; // of the row in the process
 } peer_state;
 
-bench_peers *bench_peers_create(const char *python, const cli_model_args *model) {
+bench_peers *bench_peers_create(const char *python, const cli_model_args *model, const cli_inputs *calibration) {
     bench_peers *peers = cli_alloc(1, sizeof *peers);
     peers->python = python;
     peers->model = model;
+    peers->calibration = calibration;
     return peers;
 }
 
@@ -52,6 +55,7 @@ void bench_peers_destroy(bench_peers *peers) {
     if (peers->from) fclose(peers->from);
     if (peers->process) waitpid(peers->process, NULL, 0);
     cfine_model_close(peers->opened);
+    if (peers->folder[0]) rmdir(peers->folder);
     free(peers->line);
     free(peers);
 }
@@ -106,6 +110,10 @@ static cfine_status read_answer(bench_peers *peers, peer_answer *out, cfine_erro
         while (pull_next_key(&json, &first, key, sizeof key)) {
             if (strcmp(key, "row") == 0)
                 pull_integer(&json, key, &out->row);
+            else if (strcmp(key, "queries") == 0)
+                pull_integer(&json, key, &out->queries);
+            else if (strcmp(key, "labels") == 0)
+                pull_integer(&json, key, &out->labels);
             else if (strcmp(key, "ms") == 0)
                 pull_number(&json, key, &out->milliseconds);
             else if (strcmp(key, "version") == 0)
@@ -148,6 +156,15 @@ static void put_text(FILE *stream, const char *key, const char *text) {
     cli_print_json_text(stream, text);
 }
 
+static void put_paths(FILE *stream, const char *key, char *const *paths, size_t count) {
+    fprintf(stream, ",\"%s\":[", key);
+    for (size_t i = 0; i < count; i++) {
+        if (i) fputc(',', stream);
+        cli_print_json_text(stream, paths[i]);
+    }
+    fputc(']', stream);
+}
+
 static cfine_status load(bench_peers *peers, const bench_row *row, const char *onnx, peer_answer *answer,
                          cfine_error *error) {
     int width = peers->model->size[0] ? peers->model->size[0] : peers->info.width;
@@ -159,31 +176,40 @@ static cfine_status load(bench_peers *peers, const bench_row *row, const char *o
     put_text(peers->to, "scope", bench_scope_names[row->scope]);
     put_text(peers->to, "onnx", onnx);
     put_text(peers->to, "model", peers->info.source);
-    fprintf(peers->to, ",\"images\":[");
-    for (size_t i = 0; row->scope == BENCH_IMAGE && i < row->pictures->count; i++) {
-        if (i) fputc(',', peers->to);
-        cli_print_json_text(peers->to, row->pictures->paths[i]);
-    }
-    fprintf(peers->to, "]}\n");
+    put_paths(peers->to, "images", row->pictures->paths, row->scope == BENCH_IMAGE ? row->pictures->count : 0);
+    put_paths(peers->to, "calibration", peers->calibration->paths, peers->calibration->count);
+    fprintf(peers->to, "}\n");
     return read_answer(peers, answer, error);
+}
+
+static cfine_status make_folder(bench_peers *peers, cfine_error *error) {
+    if (peers->folder[0]) return CFINE_OK;
+    snprintf(peers->folder, sizeof peers->folder, "/tmp/cfine-bench-XXXXXX");
+    if (mkdtemp(peers->folder)) return CFINE_OK;
+    peers->folder[0] = 0;
+    return coco_fail(error, CFINE_ERROR_IO, "/tmp: cannot make a folder: %s", strerror(errno));
 }
 
 // Exports the model for one row, lets the engine read it, and removes the file again.
 static cfine_status load_exported(bench_peers *peers, const bench_row *row, peer_answer *answer, cfine_error *error) {
-    char folder[] = "/tmp/cfine-bench-XXXXXX";
-    if (!mkdtemp(folder)) return coco_fail(error, CFINE_ERROR_IO, "/tmp: cannot make a folder: %s", strerror(errno));
-    char *onnx = cli_format("%s/model.onnx", folder);
+    cfine_status status = make_folder(peers, error);
+    if (status != CFINE_OK) return status;
+    char *onnx = cli_format("%s/model.onnx", peers->folder);
     cfine_plan_options shape = CFINE_INIT(cfine_plan_options);
     shape.width = peers->model->size[0];
     shape.height = peers->model->size[1];
     shape.queries = row->queries;
     shape.decoder_layers = peers->model->decoder_layers;
-    cfine_status status = cfine_model_export_onnx(peers->opened, &shape, onnx, error);
+    status = cfine_model_export_onnx(peers->opened, &shape, onnx, error);
     if (status == CFINE_OK) status = load(peers, row, onnx, answer, error);
     remove(onnx);
-    rmdir(folder);
     free(onnx);
     return status;
+}
+
+// The reference implementation reads the checkpoint itself.
+static int reads_checkpoint(bench_engine engine) {
+    return engine == BENCH_PYTORCH || engine == BENCH_TORCH_COMPILE || engine == BENCH_TORCH_TENSORRT;
 }
 
 cfine_status bench_peer_open(bench_peers *peers, bench_row *row, cfine_error *error) {
@@ -196,8 +222,8 @@ cfine_status bench_peer_open(bench_peers *peers, bench_row *row, cfine_error *er
     if (status == CFINE_OK && !peers->process) status = start(peers, error);
     if (status != CFINE_OK) return status;
     peer_answer answer;
-    status =
-        row->engine == BENCH_PYTORCH ? load(peers, row, "", &answer, error) : load_exported(peers, row, &answer, error);
+    status = reads_checkpoint(row->engine) ? load(peers, row, "", &answer, error)
+                                           : load_exported(peers, row, &answer, error);
     if (row->queries == 0) row->queries = peers->info.queries;
     if (status == CFINE_ERROR_NOT_FOUND || (status == CFINE_OK && answer.note[0])) {
         snprintf(row->note, sizeof row->note, "%s", status == CFINE_OK ? answer.note : error->message);
@@ -210,5 +236,59 @@ cfine_status bench_peer_open(bench_peers *peers, bench_row *row, cfine_error *er
     row->runner = &peer_runner;
     snprintf(row->version, sizeof row->version, "%s", answer.version);
     snprintf(row->device, sizeof row->device, "%s", answer.device);
+    return CFINE_OK;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Outputs
+
+static cfine_status write_floats(const char *path, const float *values, size_t count, cfine_error *error) {
+    FILE *file = fopen(path, "wb");
+    int written = file && fwrite(values, sizeof *values, count, file) == count;
+    if (file && fclose(file) != 0) written = 0;
+    return written ? CFINE_OK : coco_fail(error, CFINE_ERROR_IO, "%s: cannot write: %s", path, strerror(errno));
+}
+
+static cfine_status read_floats(const char *path, float *values, size_t count, cfine_error *error) {
+    FILE *file = fopen(path, "rb");
+    int complete = file && fread(values, sizeof *values, count, file) == count;
+    if (file) fclose(file);
+    return complete ? CFINE_OK : coco_fail(error, CFINE_ERROR_IO, "%s: cannot read %zu numbers", path, count);
+}
+
+cfine_status bench_peer_infer(const bench_row *row, const float *pixels, size_t pixel_count, int queries, int labels,
+                              float **logits, float **boxes, cfine_error *error) {
+    peer_state *state = row->state;
+    bench_peers *peers = state->peers;
+    size_t rows = (size_t)row->batch * (size_t)queries, count = rows * ((size_t)labels + 4);
+    *logits = *boxes = NULL;
+    cfine_status status = make_folder(peers, error);
+    if (status != CFINE_OK) return status;
+    char *in = cli_format("%s/pixels", peers->folder), *out = cli_format("%s/outputs", peers->folder);
+    peer_answer answer = {0};
+    status = write_floats(in, pixels, pixel_count, error);
+    if (status == CFINE_OK) {
+        fprintf(peers->to, "{\"op\":\"infer\",\"row\":%lld", (long long)state->number);
+        put_text(peers->to, "in", in);
+        put_text(peers->to, "out", out);
+        fprintf(peers->to, "}\n");
+        status = read_answer(peers, &answer, error);
+    }
+    if (status == CFINE_OK && answer.note[0]) status = coco_fail(error, CFINE_ERROR_DEVICE, "%s", answer.note);
+    if (status == CFINE_OK && (answer.queries != queries || answer.labels != labels))
+        status = coco_fail(error, CFINE_ERROR_MISMATCH, "gives %lld queries and %lld labels, not %d and %d",
+                           (long long)answer.queries, (long long)answer.labels, queries, labels);
+    float *values = status == CFINE_OK ? cli_alloc(count, sizeof *values) : NULL;
+    if (values) status = read_floats(out, values, count, error);
+    remove(in);
+    remove(out);
+    free(in);
+    free(out);
+    if (status != CFINE_OK) {
+        free(values);
+        return status;
+    }
+    *logits = values;
+    *boxes = values + rows * (size_t)labels;
     return CFINE_OK;
 }

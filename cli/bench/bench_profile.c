@@ -72,12 +72,11 @@ static cfine_status take_times(cfine_session *session, const cfine_plan_info *in
     return status;
 }
 
-cfine_status bench_print_profile(const bench_row *row, const cli_model_args *model, const char *calibration,
-                                 cfine_error *error) {
+cfine_status bench_print_profile(const bench_row *row, const cli_model_args *model, cfine_error *error) {
     cfine_open_options options;
     cfine_session *session;
     cfine_plan_info info = CFINE_INIT(cfine_plan_info);
-    cfine_status status = bench_open_options(row, model, calibration, &options, error);
+    cfine_status status = bench_open_options(row, model, &options, error);
     options.session.profile = 1;
     if (status != CFINE_OK || (status = cfine_open(model->model, &options, &session, error)) != CFINE_OK) return status;
     status = cfine_plan_get_info(cfine_session_plan(session), &info, error);

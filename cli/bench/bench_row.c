@@ -7,9 +7,10 @@
 
 #include "heap.h"
 #include "percentile.h"
-#include "report.h"
 
-const char *const bench_engine_names[] = {"cfine", "onnxruntime", "openvino", "pytorch", NULL};
+const char *const bench_engine_names[] = {"cfine",    "onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt",
+                                          "openvino", "pytorch",     "torch-compile",    "torch-tensorrt",
+                                          NULL};
 const char *const bench_scope_names[] = {"forward", "image", NULL};
 
 void bench_row_add(bench_row *row, double milliseconds) {
@@ -40,102 +41,53 @@ bench_figures bench_row_figures(const bench_row *row) {
     return figures;
 }
 
-// Images per second over those of the first row of the same scope that has times.
-static double speed_up(const bench_row *rows, const bench_row *row) {
+double bench_speed_up(const bench_row *rows, const bench_row *row) {
     const bench_row *first = rows;
     while (first->scope != row->scope || first->count == 0) first++;
     return bench_row_figures(row).images_per_s / bench_row_figures(first).images_per_s;
 }
 
-static int measured_accuracy(const bench_row *rows, int count) {
+static const bench_row *first_measured(const bench_row *rows, int count) {
     for (int i = 0; i < count; i++)
-        if (rows[i].ap >= 0) return 1;
-    return 0;
+        if (rows[i].ap >= 0) return &rows[i];
+    return NULL;
 }
 
-static void print_accuracy(const char *before, double value) {
-    if (value >= 0)
-        printf("%s%6.4f", before, value);
-    else
-        printf("%s%6s", before, "-");
+int bench_has_accuracy(const bench_row *rows, int count) {
+    return first_measured(rows, count) != NULL;
 }
 
-void bench_print_table(const bench_row *rows, int count) {
-    int accuracy = measured_accuracy(rows, count);
-    printf("%-11s %-7s %-5s %5s %7s %7s %9s %8s %9s %9s %9s %9s %9s %8s%s\n", "engine", "scope", "prec.", "batch",
-           "queries", "threads", "mean ms", "std", "p50", "p95", "p99", "min", "images/s", "speed-up",
-           accuracy ? "     AP   AP50" : "");
-    for (int i = 0; i < count; i++) {
-        const bench_row *row = &rows[i];
-        printf("%-11s %-7s %-5s %5d %7d %7d ", bench_engine_names[row->engine], bench_scope_names[row->scope],
-               cli_precisions[row->precision], row->batch, row->queries, row->threads);
-        if (row->count == 0) {
-            cli_print_text(stdout, row->note);
-            putchar('\n');
-            continue;
-        }
-        bench_figures f = bench_row_figures(row);
-        printf("%9.2f %8.2f %9.2f %9.2f %9.2f %9.2f %9.1f %7.2fx", f.mean, f.deviation, f.p50, f.p95, f.p99, f.least,
-               f.images_per_s, speed_up(rows, row));
-        if (accuracy) print_accuracy(" ", row->ap), print_accuracy(" ", row->ap50);
-        putchar('\n');
+double bench_lost(const bench_row *rows, int count, const bench_row *row) {
+    const bench_row *first = first_measured(rows, count);
+    return first && first->ap > 0 ? (first->ap - row->ap) / first->ap : 0;
+}
+
+// What is not the same in all rows.
+typedef struct {
+    int batch, queries, scope, calibration;
+} differences;
+
+static differences find_differences(const bench_row *rows, int count) {
+    differences found = {0};
+    for (int i = 1; i < count; i++) {
+        found.batch |= rows[i].batch != rows->batch;
+        found.queries |= rows[i].queries && rows[i].queries != rows->queries;
+        found.scope |= rows[i].scope != rows->scope;
+        for (int k = 0; k < i; k++)
+            found.calibration |=
+                rows[i].calibration && rows[k].calibration && rows[i].calibration != rows[k].calibration;
     }
+    return found;
 }
 
-// Text within a Markdown table.
-static void print_cell(const char *text) {
-    for (; *text; text++) {
-        if (*text == '|') putchar('\\');
-        putchar((unsigned char)*text < 0x20 ? ' ' : *text);
+void bench_row_name(const bench_row *rows, int count, const bench_row *row, char *text, size_t size) {
+    differences show = find_differences(rows, count);
+    int used = snprintf(text, size, "%s %s", bench_engine_names[row->engine], cli_precisions[row->precision]);
+    if (show.calibration && row->calibration) {
+        const char *slash = strrchr(row->calibration, '/');
+        used += snprintf(text + used, size - (size_t)used, " (%.40s)", slash ? slash + 1 : row->calibration);
     }
-}
-
-void bench_print_markdown(const bench_row *rows, int count) {
-    int accuracy = measured_accuracy(rows, count);
-    printf(
-        "| engine | scope | precision | batch | queries | threads | mean ms | std | p50 | p95 | p99 | min | images/s "
-        "| speed-up |%s\n",
-        accuracy ? " AP | AP50 |" : "");
-    printf("|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|%s\n", accuracy ? "--:|--:|" : "");
-    for (int i = 0; i < count; i++) {
-        const bench_row *row = &rows[i];
-        printf("| %s %s | %s | %s | %d | %d | %d | ", bench_engine_names[row->engine], row->version,
-               bench_scope_names[row->scope], cli_precisions[row->precision], row->batch, row->queries, row->threads);
-        if (row->count == 0) {
-            print_cell(row->note);
-            printf(" | | | | | | | |%s\n", accuracy ? " | |" : "");
-            continue;
-        }
-        bench_figures f = bench_row_figures(row);
-        printf("%.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %.1f | %.2fx |", f.mean, f.deviation, f.p50, f.p95, f.p99,
-               f.least, f.images_per_s, speed_up(rows, row));
-        if (accuracy) print_accuracy(" ", row->ap), print_accuracy(" | ", row->ap50), printf(" |");
-        putchar('\n');
-    }
-}
-
-void bench_print_json(const bench_row *rows, int count, const char *model) {
-    for (int i = 0; i < count; i++) {
-        const bench_row *row = &rows[i];
-        printf("{\"engine\":\"%s\",\"version\":", bench_engine_names[row->engine]);
-        cli_print_json_text(stdout, row->version);
-        printf(",\"device\":");
-        cli_print_json_text(stdout, row->device);
-        printf(",\"model\":");
-        cli_print_json_text(stdout, model);
-        printf(",\"scope\":\"%s\",\"precision\":\"%s\",\"batch\":%d,\"queries\":%d,\"threads\":%d",
-               bench_scope_names[row->scope], cli_precisions[row->precision], row->batch, row->queries, row->threads);
-        if (row->count == 0) {
-            printf(",\"note\":");
-            cli_print_json_text(stdout, row->note);
-            printf("}\n");
-            continue;
-        }
-        bench_figures f = bench_row_figures(row);
-        printf(",\"runs\":%d,\"mean_ms\":%.4f,\"std_ms\":%.4f,\"p50_ms\":%.4f,\"p95_ms\":%.4f,\"p99_ms\":%.4f,"
-               "\"min_ms\":%.4f,\"images_per_s\":%.3f,\"speed_up\":%.4f",
-               row->count, f.mean, f.deviation, f.p50, f.p95, f.p99, f.least, f.images_per_s, speed_up(rows, row));
-        if (row->ap >= 0) printf(",\"AP\":%.10g,\"AP50\":%.10g", row->ap, row->ap50);
-        printf("}\n");
-    }
+    if (show.batch) used += snprintf(text + used, size - (size_t)used, ", batch %d", row->batch);
+    if (show.queries && row->queries) used += snprintf(text + used, size - (size_t)used, ", %d queries", row->queries);
+    if (show.scope) snprintf(text + used, size - (size_t)used, ", %s", bench_scope_names[row->scope]);
 }

@@ -130,6 +130,12 @@ typedef enum cfine_precision {
     CFINE_INT8 = 4               // int8 with calibrated ranges
 } cfine_precision;
 
+// An operator of the network (cfine_step_time.name; a name that ends in '*' means all that begin so) and its precision.
+typedef struct cfine_operator_precision {
+    const char *name;
+    cfine_precision precision;
+} cfine_operator_precision;
+
 typedef struct cfine_plan_options {
     size_t struct_size;
     cfine_precision precision;
@@ -141,7 +147,21 @@ typedef struct cfine_plan_options {
     int reference;           // 1: plain C kernels and no graph passes: slow, the definition of right
     const char *calibration; // path of a calibration file (int8); NULL: none
     const char *device;      // "cpu", "cuda", "cuda:1" (a GPU by number); NULL: "cpu"
+    // Operators to keep in a higher precision than `precision`; a lower one changes nothing. Operators that read the
+    // same values share theirs. NULL: none.
+    const cfine_operator_precision *operators;
+    size_t operator_count;
 } cfine_plan_options;
+
+// What was measured of a plan, kept within its file.
+typedef struct cfine_accuracy {
+    size_t struct_size;
+    double ap, ap50;              // COCO AP over IoU .50:.95, and at .50
+    double reference_ap;          // of the same model in FP32, as trained, on the same pictures
+    int images;                   // pictures it was measured on; 0: nothing was measured
+    double milliseconds;          // mean of a run of `batch` images; 0: not timed
+    char data[128], machine[128]; // what the pictures are and which processor, in words
+} cfine_accuracy;
 
 typedef struct cfine_session_options {
     size_t struct_size;
@@ -225,6 +245,10 @@ CFINE_API cfine_status cfine_plan_build(const cfine_model *model, const cfine_pl
 CFINE_API cfine_status cfine_plan_save(const cfine_plan *plan, const char *path, cfine_error *error);
 CFINE_API cfine_status cfine_plan_open(const char *path, cfine_plan **out, cfine_error *error);
 CFINE_API void cfine_plan_close(cfine_plan *plan); // sessions keep what they need
+// Writes down what was measured, to be saved with the plan (not while others use it), and reads it: images is 0 where
+// nothing was.
+CFINE_API cfine_status cfine_plan_set_accuracy(cfine_plan *plan, const cfine_accuracy *accuracy, cfine_error *error);
+CFINE_API cfine_status cfine_plan_get_accuracy(const cfine_plan *plan, cfine_accuracy *out, cfine_error *error);
 CFINE_API cfine_status cfine_plan_get_info(const cfine_plan *plan, cfine_plan_info *out, cfine_error *error);
 CFINE_API const char *cfine_plan_label(const cfine_plan *plan, int label);
 
@@ -257,8 +281,9 @@ typedef struct cfine_step_time {
     const char *op;     // "conv", "attention", ...
     const char *kernel; // which implementation ran
     double milliseconds;
-    double flops; // floating-point operations of the step for the images of the run
-    double bytes; // least bytes it must read and write
+    double flops;              // floating-point operations of the step for the images of the run
+    double bytes;              // least bytes it must read and write
+    cfine_precision precision; // of what it reads; CFINE_PRECISION_DEFAULT where that are no numbers to compute with
 } cfine_step_time;
 
 // Fills up to `capacity` entries and returns how many steps there are. Before the first run the times are 0, and the

@@ -107,6 +107,7 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     cfine_status status = wanted.reference ? CFINE_OK : cf_passes_run(graph, error);
     if (status == CFINE_OK && (request.precision == CFINE_BF16 || request.precision == CFINE_FP16))
         status = cf_assign_half(graph, request.precision == CFINE_FP16 ? CF_F16 : CF_BF16, error);
+    if (status == CFINE_OK && !wanted.reference) status = cf_raise_operators(graph, &wanted, error);
     if (status == CFINE_OK) status = cf_plan_compile(graph, &request, &plan, error);
     cf_graph_destroy(graph);
     if (status == CFINE_OK) status = describe(plan, model->checkpoint, &wanted, error);

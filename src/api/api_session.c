@@ -268,16 +268,33 @@ cfine_status cfine_detect_file(cfine_session *session, const char *path, const c
     return status;
 }
 
+// The type of what a step reads.
+static cfine_precision precision_of(const cf_problem *problem) {
+    if (!problem->inputs) return CFINE_PRECISION_DEFAULT;
+    switch (problem->in[0].dtype) {
+    case CF_F32: return CFINE_FP32;
+    case CF_BF16: return CFINE_BF16;
+    case CF_F16: return CFINE_FP16;
+    case CF_S8:
+    case CF_U8: return CFINE_INT8;
+    case CF_I32: break;
+    }
+    return CFINE_PRECISION_DEFAULT;
+}
+
 size_t cfine_session_step_times(const cfine_session *session, cfine_step_time *out, size_t capacity) {
     if (!session) return 0;
     const cf_plan *plan = session->plan.plan;
     int images = session->exec->images ? session->exec->images : 1; // nothing was run yet: what one image takes
     for (int i = 0; i < plan->step_count && (size_t)i < capacity && out; i++) {
         const cf_step *step = &plan->steps[i];
-        out[i] = (cfine_step_time){
-            step->name,           cf_op_name(step->problem.op),
-            step->kernel->name,   session->exec->step_seconds[i] * 1e3,
-            step->flops * images, (step->bytes - (double)step->packed_bytes) * images + (double)step->packed_bytes};
+        out[i] = (cfine_step_time){step->name,
+                                   cf_op_name(step->problem.op),
+                                   step->kernel->name,
+                                   session->exec->step_seconds[i] * 1e3,
+                                   step->flops * images,
+                                   (step->bytes - (double)step->packed_bytes) * images + (double)step->packed_bytes,
+                                   precision_of(&step->problem)};
     }
     return (size_t)plan->step_count;
 }

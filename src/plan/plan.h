@@ -46,6 +46,13 @@ typedef struct cf_plan_request {
 // a GPU the batch is one chunk.
 int32_t cf_plan_chunk(const cf_plan_request *request);
 
+// What somebody measured of a plan (cfine_accuracy); images 0: nothing.
+typedef struct cf_plan_accuracy {
+    double ap, ap50, reference_ap, milliseconds;
+    int64_t images;
+    char data[128], machine[128];
+} cf_plan_accuracy;
+
 typedef struct cf_plan {
     atomic_int references;
     cf_step *steps;
@@ -66,6 +73,8 @@ typedef struct cf_plan {
     int32_t queries, labels, decoder_layers, detections; // detections: most that an image can have
     char **label_names;
     cf_preprocess_config preprocess;
+
+    cf_plan_accuracy accuracy;
 } cf_plan;
 
 // Compiles a graph that has been through the passes. Consumes the graph's constants (each is freed once packed), so

@@ -14,7 +14,7 @@
 #include "base/memory.h"
 
 enum {
-    FORMAT = 2,
+    FORMAT = 3,
     PAGE = 4096,
     MAX_STEPS = 1 << 16,
     MAX_NAMES = 1 << 20,
@@ -46,6 +46,7 @@ typedef struct about {
     uint64_t model_hash;
     int32_t queries, labels, decoder_layers, detections;
     char family[16], size[16];
+    cf_plan_accuracy accuracy;
 } about;
 
 typedef struct step_record {
@@ -122,6 +123,7 @@ static void put_about(sink *out, const cf_plan *plan) {
     record.detections = plan->detections;
     memcpy(record.family, plan->family, sizeof record.family);
     memcpy(record.size, plan->size, sizeof record.size);
+    record.accuracy = plan->accuracy;
     put(out, &record, sizeof record);
 }
 
@@ -293,6 +295,8 @@ static cfine_status read_about(const about *record, const char *name, cf_plan *p
     plan->detections = record->detections;
     memcpy(plan->family, record->family, sizeof plan->family);
     memcpy(plan->size, record->size, sizeof plan->size);
+    plan->accuracy = record->accuracy;
+    plan->accuracy.data[sizeof plan->accuracy.data - 1] = plan->accuracy.machine[sizeof plan->accuracy.machine - 1] = 0;
     plan->family[sizeof plan->family - 1] = plan->size[sizeof plan->size - 1] = 0;
     int batch = plan->request.batch;
     plan->chunk = cf_plan_chunk(&plan->request);

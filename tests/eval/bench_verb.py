@@ -52,7 +52,7 @@ def main():
         assert all(0 <= r["AP"] <= 1 for r in rows("--images", folder, "--data", folder + "/truth.json", "--runs", "2"))
         os.mkdir(folder + "/empty")
         run("--images", folder + "/empty", status=1)
-        assert "AP50" in run("--images", folder, "--data", folder + "/truth.json", "--runs", "2", "--markdown")[0]
+        assert "mAP@50:95" in run("--images", folder, "--data", folder + "/truth.json", "--runs", "2", "--markdown")[0]
 
     # A missing engine is a row that says how to get it, and no failure.
     missing = rows("--engine", "onnxruntime,cfine", "--python", "/no/python", "--runs", "2")

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exported ONNX files: accepted by the ONNX checker, and through ONNX Runtime the same as ours.
 
-    onnx_against_runtime.py CFINE [MODEL...]
+    onnx_against_runtime.py CFINE [MODEL... | --sizes SIZE...]
 
-Without models: tests/data/tiny, and where CFINE_SHARED has them a random D-FINE-N and the trained DEIMv2-Atto. Each is
-run on pictures by `cfine detect --raw` and by ONNX Runtime on the same pixels, with one image and with several, and the
+Without models: tests/data/tiny, and where CFINE_SHARED has them a random D-FINE-N and the trained DEIMv2-Atto. Sizes
+(n, s, m, l, x) are drawn first, l and x calmly, see calmer.py. Each is run on pictures by `cfine detect --raw` and by ONNX Runtime on the same pixels, with one image and with several, and the
 best 100 (query, class) scores of every image must be matched: score within 0.01, corners within 0.002, 98 % of them.
 Exits 77 (skipped) without onnx and onnxruntime, here or in the Python environment that CFINE_ORACLE names.
 """
@@ -97,7 +97,30 @@ def check(model, folder, options=(), batch=None):
     assert share >= 0.98, model
 
 
+def draw(size, folder):
+    """A drawn checkpoint of a size, or None without the oracle."""
+    oracle, out = os.path.join(SHARED, "oracle"), "%s/%s" % (folder, size)
+    if not os.path.exists(os.path.join(oracle, "checkpoint.py")):
+        return None
+    maker = [os.path.join(HERE, "calmer.py"), oracle] if size in "lx" else [os.path.join(oracle, "checkpoint.py")]
+    made = subprocess.run([sys.executable, *maker, size, out], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return out
+
+
+def check_sizes(sizes):
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            model = draw(size, folder)
+            if not model:
+                print("skipped: CFINE_SHARED has no oracle/checkpoint.py to draw weights with")
+                sys.exit(77)
+            check(model, folder)
+
+
 def main():
+    if sys.argv[2:3] == ["--sizes"]:
+        return check_sizes(s for s in sys.argv[3:] if s != "tiny")
     with tempfile.TemporaryDirectory() as folder:
         if sys.argv[2:]:
             for model in sys.argv[2:]:
@@ -107,14 +130,12 @@ def main():
         check(tiny, folder)
         check(tiny, folder, batch=1)
         check(tiny, folder, ("--size", "160x96", "--queries", "20", "--decoder-layers", "1"))
-        maker, atto = os.path.join(SHARED, "oracle", "checkpoint.py"), os.path.join(SHARED, "data", "deimv2_atto_coco")
-        if os.path.exists(maker):
-            made = subprocess.run([sys.executable, maker, "n", folder + "/n"], capture_output=True, text=True)
-            assert made.returncode == 0, made.stderr
-            check(folder + "/n", folder)
+        drawn, atto = draw("n", folder), os.path.join(SHARED, "data", "deimv2_atto_coco")
+        if drawn:
+            check(drawn, folder)
         if os.path.exists(atto):
             check(atto, folder)
-        if not os.path.exists(maker) or not os.path.exists(atto):
+        if not drawn or not os.path.exists(atto):
             print("only the tiny model was compared: CFINE_SHARED has not all of the others")
 
 

@@ -33,4 +33,14 @@ cfine_status cf_pass_fuse_epilogue(cf_graph *graph, cfine_error *err);
 // After the passes: stores values in bf16 (or f16) wherever the network bears it; see assign_precision.c.
 cfine_status cf_assign_half(cf_graph *graph, cf_dtype half, cfine_error *err);
 
+// An operator (or all whose names begin as one that ends in '*') and the type of what it shall read.
+typedef struct cf_raised {
+    const char *name;
+    cf_dtype dtype;
+} cf_raised;
+
+// After the precision was assigned: keeps some operators in a higher one; see raise_precision.c. A name that no
+// operator has is an error.
+cfine_status cf_raise_precision(cf_graph *graph, const cf_raised *raised, size_t count, cfine_error *err);
+
 #endif
