@@ -19,7 +19,7 @@
 
 #include "kernels/cpu/conv_store.h"
 
-enum { TILE = 16, PARTS = 3, BLOCK_BYTES = 512 << 10 };
+enum { TILE = 16, PARTS = 3, BLOCK_BYTES = 512 << 10, MOST_STEPS = 1024, LEAST_STORE = 2 };
 
 typedef enum { USE_BF16, USE_U8, USE_S8, USE_SPLIT } product;
 
@@ -32,7 +32,11 @@ typedef struct {
     int64_t part, weight_part;   // bytes between hi, mid and lo: of a pixel, of a panel
     int64_t panel;               // bytes of a panel, all parts
     int32_t chunk, chunks, rows; // groups in a tile; tiles in a K run; pixels in a tile
+    int32_t steps;               // tiles in K
+    int32_t store_pixels;        // of the block before, written a step
+    const int32_t *offset;       // bytes from the first tap, of each step
     int64_t tiles_per_line, tiles;
+    int64_t run; // tiles a team member sweeps over with two panels before it takes the next
     const float *bias, *scale;
     const void *start;
 } plan;
@@ -45,7 +49,7 @@ static int chunk_of(int groups) {
 }
 
 static int fits(const cf_conv_geometry *g) {
-    return g->groups > 0 && g->tail == 0 && (chunk_of(g->groups) >= 8 || g->groups < 8);
+    return g->groups > 0 && g->tail == 0 && g->depth <= MOST_STEPS * 8 && (chunk_of(g->groups) >= 8 || g->groups < 8);
 }
 
 typedef struct __attribute__((packed)) {
@@ -75,65 +79,6 @@ static void configure(const plan *p) {
             _tile_dpbf16ps(sums, in, weight);                                                                          \
     } while (0)
 
-#define DOT_ALL(use)                                                                                                   \
-    do {                                                                                                               \
-        DOT(use, 0, 4, 6);                                                                                             \
-        if (panels > 1) DOT(use, 1, 4, 7);                                                                             \
-        if (tiles > 1) DOT(use, 2, 5, 6);                                                                              \
-        if (tiles > 1 && panels > 1) DOT(use, 3, 5, 7);                                                                \
-    } while (0)
-
-#define LOAD_IN(offset)                                                                                                \
-    do {                                                                                                               \
-        _tile_loadd(4, a0 + (offset), step);                                                                           \
-        if (tiles > 1) _tile_loadd(5, a1 + (offset), step);                                                            \
-    } while (0)
-
-#define LOAD_WEIGHT(offset)                                                                                            \
-    do {                                                                                                               \
-        _tile_loadd(6, weight + (offset), 64);                                                                         \
-        if (panels > 1) _tile_loadd(7, weight + p->panel + (offset), 64);                                              \
-    } while (0)
-
-// Sums of 1 or 2 tiles of pixels (in0, in1: their first taps) and 1 or 2 panels, to sums[tile][pixel][32].
-CF_INLINE void multiply(product use, const plan *p, const char *in0, const char *in1, const char *weight,
-                        const float *start, int tiles, int panels, float *sums) {
-    const cf_conv_geometry *g = &p->g;
-    int64_t step = g->step, part = p->part, weight_part = p->weight_part;
-    _tile_loadd(0, start, 0); // stride 0: every row starts from the same bias
-    if (panels > 1) _tile_loadd(1, start + CF_PANEL, 0);
-    if (tiles > 1) _tile_loadd(2, start, 0);
-    if (tiles > 1 && panels > 1) _tile_loadd(3, start + CF_PANEL, 0);
-    for (int row = 0; row < g->rows; row++)
-        for (int col = 0; col < g->cols; col++) {
-            int64_t offset = row * g->row_step + col * g->col_step;
-            const char *a0 = in0 + offset, *a1 = in1 + offset;
-            for (int chunk = 0; chunk < p->chunks; chunk++) {
-                LOAD_IN(0);
-                LOAD_WEIGHT(0);
-                DOT_ALL(use);
-                if (use == USE_SPLIT) { // hi*mid, hi*lo, mid*mid, mid*hi, lo*hi
-                    LOAD_WEIGHT(2 * weight_part);
-                    DOT_ALL(use);
-                    LOAD_WEIGHT(weight_part);
-                    DOT_ALL(use);
-                    LOAD_IN(part);
-                    DOT_ALL(use);
-                    LOAD_WEIGHT(0);
-                    DOT_ALL(use);
-                    LOAD_IN(2 * part);
-                    DOT_ALL(use);
-                }
-                a0 += p->chunk * 4, a1 += p->chunk * 4;
-                weight += p->chunk * 64;
-            }
-        }
-    _tile_stored(0, sums, 128);
-    if (panels > 1) _tile_stored(1, sums + CF_PANEL, 128);
-    if (tiles > 1) _tile_stored(2, sums + TILE * 32, 128);
-    if (tiles > 1 && panels > 1) _tile_stored(3, sums + TILE * 32 + CF_PANEL, 128);
-}
-
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
@@ -152,12 +97,45 @@ static const char *input_of(const plan *p, const place *at) {
     return p->in + at->n * p->in_image + at->y * p->in_line + at->x * p->g.step;
 }
 
-CF_INLINE void store_tile(const plan *p, const place *at, int panel, int panels, const float *sums, int quantised) {
+// Shapes of the tiles, and how the work is cut. Needs the geometry only.
+static void tiles_of(plan *p) {
+    cf_conv_geometry *g = &p->g;
+    p->chunk = chunk_of(g->groups);
+    p->chunks = g->groups / p->chunk;
+    p->steps = g->rows * g->cols * p->chunks;
+    p->tiles_per_line = (g->width + TILE - 1) / TILE;
+    p->rows = (int32_t)((g->width + p->tiles_per_line - 1) / p->tiles_per_line);
+    p->tiles_per_line = (g->width + p->rows - 1) / p->rows;
+    p->tiles = g->lines * p->tiles_per_line;
+    p->run = (BLOCK_BYTES / (p->rows * g->step * 2 + 1) + 1) * 2;
+    p->store_pixels = (2 * TILE + p->steps - 1) / p->steps;
+    if (p->store_pixels < LEAST_STORE) p->store_pixels = LEAST_STORE;
+}
+
+static void find_steps(plan *p, int32_t *offset) {
+    const cf_conv_geometry *g = &p->g;
+    int32_t *to = offset;
+    for (int row = 0; row < g->rows; row++)
+        for (int col = 0; col < g->cols; col++)
+            for (int chunk = 0; chunk < p->chunks; chunk++)
+                *to++ = (int32_t)(row * g->row_step + col * g->col_step + chunk * p->chunk * 4);
+    p->offset = offset;
+}
+
+// Two tiles of pixels by two panels of finished sums, waiting to be written: that happens a few pixels at a time
+// between the products of the next block, so that vector units and tiles work side by side.
+typedef struct {
+    float sums[2 * TILE * 32] __attribute__((aligned(64)));
+    cf_conv_store tile[2];
+    int32_t tiles, done; // done: pixels of tile[0], then of tile[1]
+} finished;
+
+static cf_conv_store store_of(const plan *p, const place *at, int panel, int panels, const float *sums) {
     const cf_call *call = p->call;
     const cf_conv_geometry *g = &p->g;
     const cf_tensor *out = &call->out[0], *add = &call->in[1];
     int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype), first = panel * CF_PANEL;
-    cf_conv_store s = {
+    return (cf_conv_store){
         .sums = sums + (at->fresh - at->x) * 32,
         .scale = p->scale + first,
         .bias = p->bias + first,
@@ -175,49 +153,118 @@ CF_INLINE void store_tile(const plan *p, const place *at, int panel, int panels,
         .attr = &call->problem->attr.conv,
         .out_tensor = out,
         .add_tensor = add};
-    cf_store_any(&s, quantised);
 }
 
-CF_INLINE void one_block(product use, const plan *p, int64_t tile, int tiles, int panel, int panels) {
-    float sums[2 * TILE * 32] __attribute__((aligned(64)));
-    place at0 = place_of(p, tile), at1 = place_of(p, tile + tiles - 1);
-    const char *in0 = input_of(p, &at0), *in1 = input_of(p, &at1),
-               *weight = (const char *)p->call->packed + panel * p->panel;
-    const float *start = (const float *)p->start + panel * CF_PANEL;
-    if (tiles > 1 && panels > 1)
-        multiply(use, p, in0, in1, weight, start, 2, 2, sums);
-    else if (tiles > 1)
-        multiply(use, p, in0, in1, weight, start, 2, 1, sums);
-    else if (panels > 1)
-        multiply(use, p, in0, in1, weight, start, 1, 2, sums);
-    else
-        multiply(use, p, in0, in1, weight, start, 1, 1, sums);
+// The next `pixels` of a finished block.
+static void store_some(finished *f, int pixels, int quantised) {
+    int done = f->done;
+    f->done += pixels;
+    for (int t = 0; t < f->tiles && pixels > 0; t++) {
+        cf_conv_store s = f->tile[t];
+        int take = s.pixels - done < pixels ? s.pixels - done : pixels;
+        if (take > 0) {
+            s.sums = (const float *)s.sums + (int64_t)done * 32;
+            s.out += done * s.out_pixel;
+            if (s.add) s.add += done * s.add_pixel;
+            s.pixels = take;
+            cf_store_any(&s, quantised);
+            pixels -= take;
+        }
+        done = done > f->tile[t].pixels ? done - f->tile[t].pixels : 0;
+    }
+}
+
+// What a block of two tiles and two panels multiplies.
+typedef struct {
+    const char *in0, *in1, *weight;
+    const float *start; // what the sums of every pixel start from
+    float *sums;        // [2][16][32], where they go
+} block;
+
+// One step of K. new_in, new_weight: 0 where the tiles of the step before are used again.
+CF_INLINE void one_product(product use, const char *a0, const char *a1, const char *weight, int64_t step, int64_t panel,
+                           int tiles, int panels, int new_in, int new_weight) {
+    if (new_in) _tile_loadd(4, a0, step);
+    if (new_weight) _tile_loadd(6, weight, 64);
+    DOT(use, 0, 4, 6);
+    if (panels > 1 && new_weight) _tile_loadd(7, weight + panel, 64);
+    if (panels > 1) DOT(use, 1, 4, 7);
+    if (tiles > 1 && new_in) _tile_loadd(5, a1, step);
+    if (tiles > 1) DOT(use, 2, 5, 6);
+    if (tiles > 1 && panels > 1) DOT(use, 3, 5, 7);
+}
+
+// Sums of 1 or 2 tiles of pixels and 1 or 2 panels. `before` is written out meanwhile.
+CF_INLINE void multiply(product use, const plan *p, const block *b, int tiles, int panels, finished *before) {
+    int64_t step = p->g.step, part = p->part, weight_part = p->weight_part, panel = p->panel;
+    const char *weight = b->weight;
     int quantised = use == USE_U8 || use == USE_S8;
-    store_tile(p, &at0, panel, panels, sums, quantised);
-    if (tiles > 1) store_tile(p, &at1, panel, panels, sums + TILE * 32, quantised);
+    _tile_loadd(0, b->start, 0); // stride 0: all rows are the same
+    if (panels > 1) _tile_loadd(1, b->start + CF_PANEL, 0);
+    if (tiles > 1) _tile_loadd(2, b->start, 0);
+    if (tiles > 1 && panels > 1) _tile_loadd(3, b->start + CF_PANEL, 0);
+    for (int s = 0; s < p->steps; s++) {
+        const char *a0 = b->in0 + p->offset[s], *a1 = b->in1 + p->offset[s];
+        one_product(use, a0, a1, weight, step, panel, tiles, panels, 1, 1);
+        if (use == USE_SPLIT) { // that was hi*hi; of the other parts hi*lo, hi*mid, mid*mid, mid*hi, lo*hi
+            one_product(use, a0, a1, weight + 2 * weight_part, step, panel, tiles, panels, 0, 1);
+            one_product(use, a0, a1, weight + weight_part, step, panel, tiles, panels, 0, 1);
+            one_product(use, a0 + part, a1 + part, weight, step, panel, tiles, panels, 1, 0);
+            one_product(use, a0, a1, weight, step, panel, tiles, panels, 0, 1);
+            one_product(use, a0 + 2 * part, a1 + 2 * part, weight, step, panel, tiles, panels, 1, 0);
+        }
+        weight += p->chunk * 64;
+        if (before->done < 2 * TILE) store_some(before, p->store_pixels, quantised);
+    }
+    if (before->done < 2 * TILE) store_some(before, 2 * TILE, quantised);
+    _tile_stored(0, b->sums, 128);
+    if (panels > 1) _tile_stored(1, b->sums + CF_PANEL, 128);
+    if (tiles > 1) _tile_stored(2, b->sums + TILE * 32, 128);
+    if (tiles > 1 && panels > 1) _tile_stored(3, b->sums + TILE * 32 + CF_PANEL, 128);
+}
+
+// Two tiles and two panels, or what is left of them. f: the block at work, and the one before, still being written.
+CF_INLINE void one_block(product use, const plan *p, int64_t tile, int tiles, int panel, int panels, finished *now,
+                         finished *before) {
+    place at0 = place_of(p, tile), at1 = place_of(p, tile + tiles - 1);
+    block b = {input_of(p, &at0), input_of(p, &at1), (const char *)p->call->packed + panel * p->panel,
+               (const float *)p->start + panel * CF_PANEL, now->sums};
+    if (tiles > 1 && panels > 1)
+        multiply(use, p, &b, 2, 2, before);
+    else if (tiles > 1)
+        multiply(use, p, &b, 2, 1, before);
+    else if (panels > 1)
+        multiply(use, p, &b, 1, 2, before);
+    else
+        multiply(use, p, &b, 1, 1, before);
+    now->tiles = tiles;
+    now->done = 0;
+    now->tile[0] = store_of(p, &at0, panel, panels, now->sums);
+    if (tiles > 1) now->tile[1] = store_of(p, &at1, panel, panels, now->sums + TILE * 32);
 }
 
 CF_INLINE void run_plan(product use, plan *p, const cf_team *team) {
     cf_conv_geometry *g = &p->g;
-    p->chunk = chunk_of(g->groups);
-    p->chunks = g->groups / p->chunk;
-    p->tiles_per_line = (g->width + TILE - 1) / TILE;
     if (g->lines == 0 || g->width == 0) return;
-    p->rows = (int32_t)((g->width + p->tiles_per_line - 1) / p->tiles_per_line);
-    p->tiles_per_line = (g->width + p->rows - 1) / p->rows;
-    p->tiles = g->lines * p->tiles_per_line;
+    tiles_of(p);
+    int32_t offset[MOST_STEPS];
+    find_steps(p, offset);
     configure(p);
     int64_t pairs = (p->tiles + 1) / 2;
     cf_conv_share share = cf_conv_share_of(team, pairs, (g->panels + 1) / 2);
     int64_t first = share.run_first * 2, last = least(share.run_last * 2, p->tiles);
     int panel_last = (int)least(share.panel_last * 2, g->panels);
-    int64_t block = (BLOCK_BYTES / (p->rows * g->step * p->call->problem->attr.conv.stride * 2 + 1) + 1) * 2;
-    for (int64_t begin = first; begin < last; begin += block) {
-        int64_t end = least(begin + block, last);
+    finished f[2];
+    f[0].done = f[1].done = 2 * TILE;
+    int turn = 0;
+    for (int64_t begin = first; begin < last; begin += p->run) {
+        int64_t end = least(begin + p->run, last);
         for (int panel = share.panel_first * 2; panel < panel_last; panel += 2)
-            for (int64_t tile = begin; tile < end; tile += 2)
-                one_block(use, p, tile, (int)least(end - tile, 2), panel, (int)least(panel_last - panel, 2));
+            for (int64_t tile = begin; tile < end; tile += 2, turn ^= 1)
+                one_block(use, p, tile, (int)least(end - tile, 2), panel, (int)least(panel_last - panel, 2), &f[turn],
+                          &f[turn ^ 1]);
     }
+    if (f[turn ^ 1].done < 2 * TILE) store_some(&f[turn ^ 1], 2 * TILE, use == USE_U8 || use == USE_S8);
     _tile_release();
 }
 
@@ -401,7 +448,7 @@ static void run_split(const cf_call *call, const cf_team *team) {
     run_plan(USE_SPLIT, &p, team);
 }
 
-#define AVX512 (CF_CPU_AVX2 | CF_CPU_AVX512)
+#define AVX512 (CF_CPU_AVX2 | CF_CPU_AVX512 | CF_CPU_AVX512_BF16)
 
 const cf_kernel cf_conv_bf16_amx = {.name = "conv_bf16_amx",
                                     .op = CF_OP_CONV,

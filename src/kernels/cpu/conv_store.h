@@ -23,7 +23,7 @@ CF_INLINE void cf_store_rows(const cf_conv_store *s, int act, int quantised, cf_
                 value = v_fma(v_from_i32(v_load_i32((const int32_t *)sums)), v_load(s->scale + c), v_load(s->bias + c));
             else
                 value = v_load(sums);
-            value = v_act(act, value);
+            value = out == CF_F32 ? v_act(act, value) : v_act_rounded(act, value);
             if (s->attr->affine) value = v_fma(value, scale, shift);
             if (add)
                 value = v_add(value,

@@ -64,4 +64,12 @@ CF_INLINE v_f32 v_act(int act, v_f32 x) {
     }
 }
 
+// The same for results that are rounded to bf16 or bytes: a unit in FP32's last place does not matter there.
+CF_INLINE v_f32 v_act_rounded(int act, v_f32 x) {
+    if (act != CF_ACT_SILU && act != CF_ACT_SIGMOID) return v_act(act, x);
+    // Beyond -87 exp would be infinite or near it and its reciprocal meaningless; there x * sigmoid(x) is next to 0.
+    v_f32 e = v_exp(v_min(v_set(87), v_sub(v_zero(), x))), sigmoid = v_reciprocal(v_add(v_set(1), e));
+    return act == CF_ACT_SILU ? v_mul(x, sigmoid) : sigmoid;
+}
+
 #endif

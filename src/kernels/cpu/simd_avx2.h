@@ -40,6 +40,9 @@ CF_INLINE v_f32 v_mul(v_f32 a, v_f32 b) {
 CF_INLINE v_f32 v_div(v_f32 a, v_f32 b) {
     return _mm256_div_ps(a, b);
 }
+CF_INLINE v_f32 v_reciprocal(v_f32 a) { // as in simd_avx512.h, where it is faster
+    return _mm256_div_ps(_mm256_set1_ps(1), a);
+}
 CF_INLINE v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) {
     return _mm256_fmadd_ps(a, b, c);
 }

@@ -41,6 +41,10 @@ CF_INLINE v_f32 v_mul(v_f32 a, v_f32 b) {
 CF_INLINE v_f32 v_div(v_f32 a, v_f32 b) {
     return _mm512_div_ps(a, b);
 }
+CF_INLINE v_f32 v_reciprocal(v_f32 a) { // of normal numbers up to 2^126; two units in the last place, faster than v_div
+    v_f32 r = _mm512_rcp14_ps(a);
+    return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(a, r, _mm512_set1_ps(1)), r);
+}
 CF_INLINE v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) { // a * b + c
     return _mm512_fmadd_ps(a, b, c);
 }
@@ -171,6 +175,9 @@ CF_INLINE v_f32 v_read(const void *from, cf_dtype dtype, int lanes, v_f32 scale,
 
 // bf16 by rounding to nearest even; NaN stays NaN.
 CF_INLINE __m256i v_to_bf16(__m512 value) {
+#ifdef __AVX512BF16__ // in files compiled for it: one instruction, to which subnormal numbers are zero
+    return (__m256i)_mm512_cvtneps_pbh(value);
+#endif
     __m512i bits = _mm512_castps_si512(value),
             odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
