@@ -6,7 +6,7 @@ SIZES ?= tiny n s
 PREFIX ?= /usr/local
 SCENES := models/tabletop/scenes
 INSTALL := @bash scripts/install_packages.sh
-.PHONY: help build demo test check asan tsan fuzz lint format parity bench install clean packages
+.PHONY: help build demo test test-gpu check asan tsan fuzz lint format parity bench install clean packages
 
 help:
 	@echo "cfine: D-FINE object detection in C"
@@ -16,6 +16,7 @@ help:
 	@echo
 	@echo "  make build     build/release: the command and the libraries"
 	@echo "  make check     the quick tests only (seconds)"
+	@echo "  make test-gpu  every GPU kernel and the bundled model on this machine's GPU"
 	@echo "  make asan      every test under the address and undefined-behaviour sanitizers"
 	@echo "  make tsan      every test under the thread sanitizer"
 	@echo "  make fuzz      each fuzz target for SECONDS=$(SECONDS) under sanitizers"
@@ -43,6 +44,10 @@ test:
 	$(INSTALL) build test 'lint?' 'page?'
 	@cmake --preset release && cmake --build --preset release
 	@python3 scripts/run_tests.py release
+
+test-gpu: build
+	build/release/tests/test_cuda
+	build/release/tests/checkops/checkops --device cuda
 
 check:
 	$(INSTALL) build test

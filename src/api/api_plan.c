@@ -29,19 +29,28 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
                    (int)options->precision);
 }
 
-// "cpu", "cuda" or "cuda:N" of the options: what to compile for.
-static cfine_status find_target(const cfine_plan_options *options, cf_plan_request *request, cfine_error *error) {
-    const char *device = options->device ? options->device : "cpu";
-    request->target = (cf_target){CF_CPU, options->reference ? 0 : cf_cpu_features(), 0};
-    if (!strcmp(device, "cpu")) return CFINE_OK;
+cfine_status cf_parse_device(const char *device, cf_backend *backend, int32_t *ordinal, cfine_error *error) {
+    *backend = CF_CPU;
+    *ordinal = 0;
+    if (!device || !strcmp(device, "cpu")) return CFINE_OK;
+    *backend = CF_CUDA;
+    if (!strcmp(device, "cuda")) return CFINE_OK;
     char *end = NULL;
-    long ordinal = !strcmp(device, "cuda") ? 0 : strncmp(device, "cuda:", 5) ? -1 : strtol(device + 5, &end, 10);
-    if (ordinal < 0 || ordinal > INT16_MAX || (end && (*end || end == device + 5)))
+    long number = strncmp(device, "cuda:", 5) ? -1 : strtol(device + 5, &end, 10);
+    if (number < 0 || number >= CF_CUDA_MAX_DEVICES || *end || end == device + 5)
         return cf_fail(error, CFINE_ERROR_ARGUMENT, "device '%s': must be cpu, cuda or cuda:NUMBER", device);
+    *ordinal = (int32_t)number;
+    return CFINE_OK;
+}
+
+// What to compile for.
+static cfine_status find_target(const cfine_plan_options *options, cf_plan_request *request, cfine_error *error) {
+    request->target = (cf_target){CF_CPU, options->reference ? 0 : cf_cpu_features(), 0};
+    CF_TRY(cf_parse_device(options->device, &request->target.backend, &request->ordinal, error));
+    if (request->target.backend == CF_CPU) return CFINE_OK;
     cf_cuda_device gpu;
-    CF_TRY(cf_cuda_describe((int)ordinal, &gpu, error));
+    CF_TRY(cf_cuda_describe(request->ordinal, &gpu, error));
     request->target = (cf_target){CF_CUDA, 0, gpu.compute};
-    request->ordinal = (int32_t)ordinal;
     request->threads = gpu.multiprocessors;
     return CFINE_OK;
 }

@@ -58,8 +58,8 @@ static cfine_status build_plan(const char *path, const cfine_plan_options *optio
 }
 
 // A plan file has everything decided: an option that says otherwise is an error, not ignored.
-static cfine_status open_planfile(const char *path, const cfine_plan_options *options, cfine_plan **out,
-                                  cfine_error *error) {
+static cfine_status open_planfile(const char *path, const cfine_plan_options *options, cfine_session_options *session,
+                                  cfine_plan **out, cfine_error *error) {
     CF_TRY(cfine_plan_open(path, out, error));
     const cf_plan *plan = (*out)->plan;
     const struct {
@@ -77,6 +77,13 @@ static cfine_status open_planfile(const char *path, const cfine_plan_options *op
     if (options->batch > plan->request.batch)
         return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built for a batch of %d, not %d; rebuild it: cfine build",
                        path, plan->request.batch, options->batch);
+    cf_backend backend;
+    int32_t ordinal;
+    CF_TRY(cf_parse_device(options->device, &backend, &ordinal, error));
+    if (options->device && backend != plan->request.target.backend)
+        return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built for %s, not for %s; rebuild it: cfine build", path,
+                       backend == CF_CUDA ? "a CPU" : "a GPU", options->device);
+    session->gpu = session->gpu ? session->gpu : ordinal;
     return CFINE_OK;
 }
 
@@ -92,7 +99,7 @@ cfine_status cfine_open(const char *model, const cfine_open_options *options, cf
     char *path;
     cfine_plan *plan = NULL;
     CF_TRY(cf_model_resolve(model, &path, error));
-    cfine_status status = cf_planfile_probe(path) ? open_planfile(path, &wanted.plan, &plan, error)
+    cfine_status status = cf_planfile_probe(path) ? open_planfile(path, &wanted.plan, &wanted.session, &plan, error)
                                                   : build_plan(path, &wanted.plan, &plan, error);
     cf_free(path);
     if (status == CFINE_OK) status = cfine_session_open(plan, &wanted.session, out, error);

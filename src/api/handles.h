@@ -49,6 +49,9 @@ static inline void cf_write_info(void *theirs, const void *ours, size_t size) {
 // Raises the operators that the options name (api_measured.c). Behind the precision passes.
 cfine_status cf_raise_operators(cf_graph *graph, const cfine_plan_options *options, cfine_error *err);
 
+// "cpu" (or NULL), "cuda", "cuda:N".
+cfine_status cf_parse_device(const char *device, cf_backend *backend, int32_t *ordinal, cfine_error *error);
+
 // Path of a model that is given by name: what names a file or directory stands for itself; otherwise a folder of that
 // name below CFINE_MODELS, the installed models, or the pulled ones. NULL asks for the bundled default. Free the
 // result.

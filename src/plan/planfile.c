@@ -252,10 +252,13 @@ static int shapes_follow(const cf_problem *problem) {
            out.w == problem->out[0].w && out.c == problem->out[0].c;
 }
 
+// GPU kernels are held to the GPU that the plan was built for; which one there is shows when a session is opened.
 static int check_step(const cf_step *step, const cf_plan *plan, uint32_t features) {
     const cf_problem *problem = &step->problem;
     int batch = plan->request.batch;
-    if (!step->kernel || step->kernel->op != problem->op || (step->kernel->cpu & ~features)) return 0;
+    cf_target target = plan->request.target;
+    target.features = features;
+    if (!step->kernel || step->kernel->op != problem->op || !cf_kernel_runs_on(step->kernel, &target)) return 0;
     if (problem->inputs < 0 || problem->inputs > CF_MAX_INPUTS || problem->outputs != 1 ||
         problem->images != plan->chunk || !shapes_follow(problem))
         return 0;
@@ -282,6 +285,7 @@ static char *take_name(const char **names, const char *end) {
 
 static cfine_status read_about(const about *record, const char *name, cf_plan *plan, cfine_error *err) {
     plan->request = record->request;
+    plan->request.ordinal = 0; // which GPU is the opener's choice
     plan->input = record->input;
     plan->logits = record->logits;
     plan->boxes = record->boxes;
@@ -300,9 +304,9 @@ static cfine_status read_about(const about *record, const char *name, cf_plan *p
     plan->family[sizeof plan->family - 1] = plan->size[sizeof plan->size - 1] = 0;
     int batch = plan->request.batch;
     plan->chunk = cf_plan_chunk(&plan->request);
-    if (plan->request.target.backend != CF_CPU || batch < 1 || batch > 1 << 16 || plan->request.threads < 1 ||
-        plan->workspace_bytes < 0 || plan->queries < 1 || plan->labels < 1 || plan->labels > MAX_NAMES ||
-        plan->detections < 1 || plan->detections > MAX_NAMES ||
+    if ((plan->request.target.backend != CF_CPU && plan->request.target.backend != CF_CUDA) || batch < 1 ||
+        batch > 1 << 16 || plan->request.threads < 1 || plan->workspace_bytes < 0 || plan->queries < 1 ||
+        plan->labels < 1 || plan->labels > MAX_NAMES || plan->detections < 1 || plan->detections > MAX_NAMES ||
         !tensor_fits(&plan->input.tensor, plan->input.offset, batch, plan->workspace_bytes) ||
         !tensor_fits(&plan->logits.tensor, plan->logits.offset, batch, plan->workspace_bytes) ||
         !tensor_fits(&plan->boxes.tensor, plan->boxes.offset, batch, plan->workspace_bytes) ||

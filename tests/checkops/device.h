@@ -13,7 +13,7 @@ typedef struct check_block {
     void *device; // set by check_device_run
 } check_block;
 
-// Opens the GPU or ends the program with the reason.
+// Opens the GPU, or says why there is none and ends the program with the status that means skipped.
 const cf_cuda_device *check_device_open(int ordinal);
 
 // Copies the call's blocks (inputs, output, packed constants, scratch) to the GPU, launches the kernel and copies them

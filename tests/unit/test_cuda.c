@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bundled model on a GPU against the same model on the CPU. Skipped, and counted as skipped, where no GPU is.
+#include "unit/test.h"
+
+#include <math.h>
+#include <unistd.h>
+
+#include "cfine/cfine.h"
+
+enum { SKIPPED = 77, BATCH = 3 };
+
+static cfine_error error;
+static float *pixels; // [BATCH, 3, 640, 640], smooth shapes
+static char model[1024];
+static const char *const scenes[BATCH] = {"000103.jpg", "000105.jpg", "000111.jpg"};
+
+static cfine_session *open_session(const char *path, const char *device, cfine_precision precision, int batch) {
+    cfine_open_options options = CFINE_INIT(cfine_open_options);
+    options.plan = CFINE_INIT(cfine_plan_options);
+    options.session = CFINE_INIT(cfine_session_options);
+    options.plan.device = device;
+    options.plan.precision = precision;
+    options.plan.batch = batch;
+    cfine_session *session;
+    assert_ok(cfine_open(path, &options, &session, &error));
+    return session;
+}
+
+static cfine_plan_info info_of(const cfine_session *session) {
+    cfine_plan_info info = CFINE_INIT(cfine_plan_info);
+    assert_ok(cfine_plan_get_info(cfine_session_plan(session), &info, &error));
+    return info;
+}
+
+typedef struct {
+    float *logits, *boxes;
+    size_t rows, labels;
+} raw;
+
+static raw run(cfine_session *session, const float *input, int count) {
+    cfine_plan_info info = info_of(session);
+    raw out = {.rows = (size_t)info.queries * (size_t)count, .labels = (size_t)info.labels};
+    out.logits = malloc(out.rows * out.labels * sizeof(float));
+    out.boxes = malloc(out.rows * 4 * sizeof(float));
+    assert_ok(cfine_session_run(session, input, count, out.logits, out.boxes, &error));
+    return out;
+}
+
+static void release(raw *out) {
+    free(out->logits);
+    free(out->boxes);
+}
+
+// The share of rows of `want` (of the same image) with a confident label that `got` has too, box and score alike.
+// Near-ties swap queries, so rows are looked for, not compared in place.
+static double matched(const raw *want, const raw *got, int count, double score_limit, double box_limit) {
+    size_t rows = want->rows / (size_t)count, wanted = 0, found = 0;
+    for (size_t i = 0; i < want->rows; i++)
+        for (size_t c = 0; c < want->labels; c++) {
+            double score = 1 / (1 + exp(-want->logits[i * want->labels + c]));
+            if (score < 0.3) continue;
+            wanted++;
+            size_t first = i / rows * rows;
+            int hit = 0;
+            for (size_t k = first; k < first + rows && !hit; k++) {
+                hit = fabs(1 / (1 + exp(-got->logits[k * got->labels + c])) - score) <= score_limit;
+                for (int d = 0; d < 4; d++) hit &= fabs(got->boxes[k * 4 + d] - want->boxes[i * 4 + d]) <= box_limit;
+            }
+            found += (size_t)hit;
+        }
+    return wanted ? (double)found / (double)wanted : 0;
+}
+
+static void read_scenes(void) {
+    cfine_session *session = open_session(model, "cpu", CFINE_FP32, 1);
+    cfine_plan_info info = info_of(session);
+    size_t each = 3 * (size_t)info.width * (size_t)info.height;
+    pixels = malloc(BATCH * each * sizeof *pixels);
+    for (int n = 0; n < BATCH; n++) {
+        char path[1100];
+        snprintf(path, sizeof path, "%s/scenes/%s", model, scenes[n]);
+        cfine_image image;
+        assert_ok(cfine_image_load(path, NULL, &image, &error));
+        assert_ok(cfine_session_prepare(session, &image, pixels + (size_t)n * each, &error));
+        cfine_image_release(&image);
+    }
+    cfine_session_close(session);
+}
+
+static void compare_with_cpu(cfine_precision precision, double score_limit, double box_limit, double least) {
+    cfine_session *cpu = open_session(model, "cpu", CFINE_FP32, BATCH);
+    cfine_session *gpu = open_session(model, "cuda", precision, BATCH);
+    for (int count = 1; count <= BATCH; count += 2) {
+        raw want = run(cpu, pixels, count), got = run(gpu, pixels, count), again = run(gpu, NULL, count);
+        double share = matched(&want, &got, count, score_limit, box_limit);
+        if (share < least) fail_msg("batch %d: %.3f matched, %.3f wanted", count, share, least);
+        assert_memory_equal(got.logits, again.logits, got.rows * got.labels * sizeof(float));
+        assert_memory_equal(got.boxes, again.boxes, got.rows * 4 * sizeof(float));
+        release(&want);
+        release(&got);
+        release(&again);
+    }
+    cfine_session_close(cpu);
+    cfine_session_close(gpu);
+}
+
+static void fp32_equals_the_cpu(void **state) {
+    (void)state;
+    compare_with_cpu(CFINE_FP32, 1e-3, 1e-3, 1.0);
+}
+
+static void fp16_finds_the_same(void **state) {
+    (void)state;
+    compare_with_cpu(CFINE_FP16, 0.02, 0.004, 0.98);
+}
+
+static void bf16_finds_the_same(void **state) {
+    (void)state;
+    compare_with_cpu(CFINE_BF16, 0.1, 0.02, 0.95);
+}
+
+static void plan_files_run_as_built(void **state) {
+    (void)state;
+    char path[] = "cfine-test-XXXXXX";
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    cfine_session *built = open_session(model, "cuda", CFINE_FP16, 1);
+    assert_ok(cfine_plan_save(cfine_session_plan(built), path, &error));
+    cfine_session *opened = open_session(path, NULL, CFINE_PRECISION_DEFAULT, 0);
+    raw a = run(built, pixels, 1), b = run(opened, pixels, 1);
+    assert_memory_equal(a.logits, b.logits, a.rows * a.labels * sizeof(float));
+    release(&a);
+    release(&b);
+    cfine_session_close(built);
+    cfine_session_close(opened);
+    unlink(path);
+}
+
+static void sessions_share_a_plan(void **state) {
+    (void)state;
+    cfine_session *first = open_session(model, "cuda", CFINE_FP16, 1), *second;
+    assert_ok(cfine_session_open(cfine_session_plan(first), NULL, &second, &error));
+    raw a = run(first, pixels, 1), b = run(second, pixels, 1);
+    assert_memory_equal(a.logits, b.logits, a.rows * a.labels * sizeof(float));
+    cfine_session_close(first);
+    raw c = run(second, pixels, 1);
+    assert_memory_equal(a.logits, c.logits, a.rows * a.labels * sizeof(float));
+    release(&a);
+    release(&b);
+    release(&c);
+    cfine_session_close(second);
+}
+
+static void too_much_is_said(void **state) {
+    (void)state;
+    cfine_open_options options = CFINE_INIT(cfine_open_options);
+    options.plan = CFINE_INIT(cfine_plan_options);
+    options.session = CFINE_INIT(cfine_session_options);
+    cfine_session *session;
+    options.plan.device = "cuda:15";
+    assert_fails(cfine_open(model, &options, &session, &error), CFINE_ERROR_DEVICE, "cuda:15");
+}
+
+// test_cuda [SOURCE]: where the source tree is, if the test was built elsewhere.
+int main(int argc, char **argv) {
+    char text[256];
+    snprintf(model, sizeof model, "%s/models/tabletop", argc > 1 ? argv[1] : CFINE_SOURCE_DIR);
+    if (cfine_gpu_describe(0, text, sizeof text, &error) != CFINE_OK) {
+        printf("skipped: %s\n", error.message);
+        return SKIPPED;
+    }
+    printf("%s\n", text);
+    read_scenes();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fp32_equals_the_cpu),   cmocka_unit_test(fp16_finds_the_same),
+        cmocka_unit_test(bf16_finds_the_same),   cmocka_unit_test(plan_files_run_as_built),
+        cmocka_unit_test(sessions_share_a_plan), cmocka_unit_test(too_much_is_said),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    free(pixels);
+    return failed;
+}
