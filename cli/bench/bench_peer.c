@@ -173,6 +173,7 @@ static cfine_status load(bench_peers *peers, const bench_row *row, const char *o
             row->batch, row->threads, row->queries, width, height);
     put_text(peers->to, "engine", bench_engine_names[row->engine]);
     put_text(peers->to, "precision", cli_precisions[row->precision]);
+    put_text(peers->to, "device", peers->model->device ? peers->model->device : "cpu");
     put_text(peers->to, "scope", bench_scope_names[row->scope]);
     put_text(peers->to, "onnx", onnx);
     put_text(peers->to, "model", peers->info.source);
