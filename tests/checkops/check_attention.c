@@ -45,7 +45,8 @@ static void cases(check_run *run) {
         int images, queries, keys, d, heads;
     } shapes[] = {{1, 1, 1, 1, 1},     {2, 7, 7, 32, 2},   {1, 13, 65, 48, 3},   {1, 6, 64, 48, 1},
                   {2, 25, 129, 64, 8}, {1, 12, 31, 96, 2}, {1, 5, 300, 128, 8},  {1, 30, 30, 60, 4},
-                  {1, 4, 9, 128, 1},   {3, 2, 3, 24, 3},   {1, 100, 100, 64, 8}, {0, 5, 5, 16, 1}};
+                  {1, 4, 9, 128, 1},   {3, 2, 3, 24, 3},   {1, 100, 100, 64, 8}, {4, 65, 17, 264, 33},
+                  {0, 5, 5, 16, 1}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int kind = 0; kind < MAKE_KINDS; kind++)
             emit(run, shapes[i].images, shapes[i].queries, shapes[i].keys, shapes[i].d, shapes[i].heads, kind, "");
