@@ -11,7 +11,9 @@
 #include "inputs.h"
 #include "message.h"
 #include "progress.h"
+#include "read_file.h"
 #include "report.h"
+#include "save_canvas.h"
 #include "verbs.h"
 
 enum { ROUND_RUNS = 5, MOST_PICTURES = 64, LEAST_RUNS = 10, MOST_RUNS = 100 };
@@ -97,15 +99,12 @@ typedef struct {
 // Pictures
 
 static int read_picture(bench_pictures *pictures, const char *path) {
-    FILE *file = fopen(path, "rb");
-    long size = file && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
-    uint8_t *bytes = size > 0 ? malloc((size_t)size) : NULL;
-    int good = bytes && fseek(file, 0, SEEK_SET) == 0 && fread(bytes, 1, (size_t)size, file) == (size_t)size;
-    if (file) fclose(file);
-    cfine_image image = {0};
+    uint8_t *bytes;
+    size_t size;
+    if (!cli_read_file(path, &bytes, &size)) return 0;
+    cfine_image image;
     cfine_error error;
-    snprintf(error.message, sizeof error.message, "cannot be read");
-    if (!good || cfine_image_decode(bytes, (size_t)size, NULL, &image, &error) != CFINE_OK) {
+    if (cfine_image_decode(bytes, size, NULL, &image, &error) != CFINE_OK) {
         cli_error("%s: %s: left out", path, error.message);
         free(bytes);
         return 0;
@@ -113,7 +112,7 @@ static int read_picture(bench_pictures *pictures, const char *path) {
     cfine_image_release(&image);
     pictures->paths[pictures->count] = cli_format("%s", path);
     pictures->bytes[pictures->count] = bytes;
-    pictures->sizes[pictures->count++] = (size_t)size;
+    pictures->sizes[pictures->count++] = size;
     return 1;
 }
 
@@ -340,11 +339,9 @@ static void release_bench(bench *run) {
 }
 
 static int check_picture_names(const bench_args *args) {
-    for (int i = 0; i < args->pictures.count; i++) {
-        const char *dot = strrchr(args->pictures.items[i], '.');
-        if (!dot || (strcmp(dot, ".svg") != 0 && strcmp(dot, ".png") != 0))
+    for (int i = 0; i < args->pictures.count; i++)
+        if (!cli_is_picture_name(args->pictures.items[i]))
             return cli_usage(&cli_verb_bench, "--picture: '%s' ends in neither .svg nor .png", args->pictures.items[i]);
-    }
     return CLI_OK;
 }
 

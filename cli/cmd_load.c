@@ -12,6 +12,7 @@
 #include "load/load.h"
 #include "message.h"
 #include "read_file.h"
+#include "save_canvas.h"
 #include "verbs.h"
 
 enum { MOST_PICTURES = 64, MOST_CLIENTS = 10000, SPARE_FILES = 64, OWN_WIDTH = 640, OWN_HEIGHT = 480 };
@@ -20,6 +21,7 @@ typedef struct {
     const char *clients, *rates, *images, *name, *token_file, *ca_file;
     int protocol, batch, even, json, csv, insecure, most_flying;
     double seconds, warm_up, timeout;
+    cli_texts pictures;
 } load_args;
 
 static const cli_option options[] = {
@@ -52,6 +54,9 @@ static const cli_option options[] = {
     {"insecure", 'k', NULL, "do not look at the server's certificate", CLI_FLAG, offsetof(load_args, insecure)},
     {"json", 'j', NULL, "print one JSON object a line for each load", CLI_FLAG, offsetof(load_args, json)},
     {"csv", 0, NULL, "print comma-separated values", CLI_FLAG, offsetof(load_args, csv)},
+    {"picture", 0, "FILE",
+     "draw latency and throughput against load as FILE.svg or FILE.png; may be given several times", CLI_TEXTS,
+     offsetof(load_args, pictures), .completion = CLI_COMPLETE_FILES},
 };
 
 typedef struct {
@@ -62,7 +67,8 @@ typedef struct {
     int picture_count;
     uint8_t *token;
     load_target target;
-    int failed; // loads without a good answer
+    load_point points[BENCH_MOST_VALUES];
+    int point_count;
 } load;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -137,6 +143,7 @@ static int most_connections(const load *run) {
 static int run_loads(load *run, const cli_curl *curl) {
     const load_args *args = run->args;
     load_form form = args->json ? LOAD_JSON : args->csv ? LOAD_CSV : LOAD_TABLE;
+    int failed = 0; // loads without a good answer, pictures that could not be written
     load_sender *sender = load_sender_open(curl, &run->target);
     if (!sender) return CLI_FAILED;
     load_print_heading(form, &run->target, args->rates != NULL);
@@ -147,13 +154,15 @@ static int run_loads(load *run, const cli_curl *curl) {
                           .warm_up = args->warm_up,
                           .seconds = args->seconds,
                           .most_flying = args->most_flying};
-        load_point point;
-        load_sender_run(sender, &plan, &point);
-        load_print_point(form, &run->target, &point);
-        run->failed += point.good == 0;
+        load_point *point = &run->points[run->point_count++];
+        load_sender_run(sender, &plan, point);
+        load_print_point(form, &run->target, point);
+        failed += point->good == 0;
     }
     load_sender_close(sender);
-    return cli_finish_output(run->failed ? CLI_FAILED : CLI_OK);
+    for (int i = 0; i < args->pictures.count && run->point_count; i++)
+        failed += !load_save_picture(args->pictures.items[i], &run->target, run->points, run->point_count);
+    return cli_finish_output(failed ? CLI_FAILED : CLI_OK);
 }
 
 static int run_load(load *run, const char *address) {
@@ -182,6 +191,9 @@ static int check(const load_args *args, const char *address, bench_list *loads) 
     if (args->json && args->csv) return cli_usage(verb, "--json and --csv: one or the other");
     if (args->batch > 1 && args->protocol == LOAD_DETECT)
         return cli_usage(verb, "--batch: /v1/detect takes one picture a request; see --protocol kserve");
+    for (int i = 0; i < args->pictures.count; i++)
+        if (!cli_is_picture_name(args->pictures.items[i]))
+            return cli_usage(verb, "--picture: '%s' ends in neither .svg nor .png", args->pictures.items[i]);
     *loads = (bench_list){{1, 2, 4, 8, 16}, 5};
     return args->rates ? bench_read_numbers(verb, "rate", args->rates, 1, 1000000, loads)
                        : bench_read_numbers(verb, "clients", args->clients, 1, MOST_CLIENTS, loads);
@@ -212,6 +224,7 @@ const cli_verb cli_verb_load = {
         "count from when a request was due. Connections are kept. Put it on another machine than the server.\n",
     .example = "cfine load http://127.0.0.1:8000\n"
                "cfine load http://127.0.0.1:8000 --rate 10,20,40 --images photos/ --csv > load.csv\n"
+               "cfine load http://127.0.0.1:8000 --picture load.svg\n"
                "cfine load http://127.0.0.1:8000 --protocol kserve --clients 1,4,16   # Triton, with our backend\n",
     .options = options,
     .option_count = CLI_COUNT(options),

@@ -60,14 +60,16 @@ static double place(const axis *a, double value) {
     return a->from + (value - a->least) / (a->most - a->least) * a->length;
 }
 
-// Steps of 1, 2 or 5 times a power of ten, so that there are about `marks` of them.
+double draw_step(double range, int marks) {
+    double rough = range / marks, power = pow(10, floor(log10(rough))), ratio = rough / power;
+    return power * (ratio < 1.5 ? 1 : ratio < 3.5 ? 2 : ratio < 7.5 ? 5 : 10);
+}
+
 static axis make_axis(double least, double most, int marks, double from, double length) {
     double range = most > least ? most - least : fmax(fabs(most) * 0.1, 1e-6);
     least -= 0.08 * range;
     most += 0.08 * range;
-    double rough = (most - least) / marks, power = pow(10, floor(log10(rough))), ratio = rough / power;
-    double step = power * (ratio < 1.5 ? 1 : ratio < 3.5 ? 2 : ratio < 7.5 ? 5 : 10);
-    return (axis){least, most, step, from, length};
+    return (axis){least, most, draw_step(most - least, marks), from, length};
 }
 
 static void draw_axes(draw_canvas *canvas, const axis *x, const axis *y, const char *x_title, const char *y_title) {

@@ -33,4 +33,7 @@ typedef struct draw_point {
 void draw_points(draw_canvas *canvas, double x, double y, double width, double height, const char *x_title,
                  const char *y_title, const draw_point *points, int count);
 
+// The distance of about `marks` marks on an axis: 1, 2 or 5 times a power of ten.
+double draw_step(double range, int marks);
+
 #endif

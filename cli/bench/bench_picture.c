@@ -7,8 +7,7 @@
 #include "bench.h"
 #include "draw/chart.h"
 #include "heap.h"
-#include "message.h"
-#include "output_file.h"
+#include "save_canvas.h"
 
 enum { WIDTH = 960, MARGIN = 32, POINTS_HEIGHT = 420, MOST_HEIGHT = 40000 };
 
@@ -100,19 +99,5 @@ static draw_canvas *make_picture(const char *title, const char *subtitle, const 
 }
 
 int bench_save_picture(const char *path, const char *title, const char *subtitle, const bench_row *rows, int count) {
-    const char *dot = strrchr(path, '.');
-    draw_canvas *canvas = make_picture(title, subtitle, rows, count);
-    uint8_t *bytes;
-    size_t size;
-    cfine_error error;
-    cfine_status status = dot && strcmp(dot, ".png") == 0 ? draw_canvas_png(canvas, 2, &bytes, &size, &error)
-                                                          : draw_canvas_svg(canvas, &bytes, &size, &error);
-    draw_canvas_release(canvas);
-    if (status != CFINE_OK) {
-        cli_error("%s: %s", path, error.message);
-        return 0;
-    }
-    int saved = cli_output_save(path, bytes, size);
-    free(bytes);
-    return saved;
+    return cli_save_canvas(path, make_picture(title, subtitle, rows, count));
 }

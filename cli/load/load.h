@@ -78,4 +78,7 @@ typedef enum load_form { LOAD_TABLE, LOAD_CSV, LOAD_JSON } load_form;
 void load_print_heading(load_form form, const load_target *target, int open_loop);
 void load_print_point(load_form form, const load_target *target, const load_point *point);
 
+// Draws points of one kind of loop as FILE.svg or FILE.png. Returns 1, or 0 after an error message.
+int load_save_picture(const char *path, const load_target *target, const load_point *points, int count);
+
 #endif

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import xml.etree.ElementTree
 
 from server import picture, serving
 
@@ -122,7 +123,7 @@ def check_troubles():
         assert p["lost"] == 0
     assert "does the server run?" in load(url, status=1)[1]
     for words in (("ftp://x",), (url, "--clients", "1", "--rate", "1"), (url, "--json", "--csv"), (url, "--batch", "2"),
-                  (url, "--clients", "0"), ()):
+                  (url, "--clients", "0"), (url, "--picture", "a.gif"), ()):
         load(*words, status=2)
     assert "/nothing" in load(url, "--images", "/nothing", status=1)[1]
     assert load(url, "--token-file", "/nothing", status=1)[1].startswith("cfine: /nothing")
@@ -153,7 +154,7 @@ def check_what_is_sent(folder):
         assert Slow.seen[0][2][:3] == b"\xff\xd8\xff" and 20000 < len(Slow.seen[0][2]) < 200000, len(Slow.seen[0][2])
 
 
-def check_real_server():
+def check_real_server(folder):
     with serving(CFINE, MODEL, "--queue", "64") as server:
         url = server.address
         detect = points(url, "--clients", "1,8", "--seconds", "1", "--warmup", "0.2")
@@ -164,7 +165,11 @@ def check_real_server():
         assert server.metric('cfine_requests_total{route="detect",code="200"}') >= sum(p["good"] for p in detect)
         table = list(csv.DictReader(io.StringIO(load(url, "--rate", "5,10", "--seconds", "1", "--csv")[0])))
         assert [row["rate"] for row in table] == ["5", "10"] and all(float(row["p50_ms"]) > 0 for row in table)
-        text, _ = load(url, "--clients", "2", "--seconds", "0.5")
+        text, _ = load(url, "--clients", "2,4", "--seconds", "0.5", "--picture", folder + "/load.svg", "--picture", folder + "/load.png")
+        words = [e.text for e in xml.etree.ElementTree.parse(folder + "/load.svg").iter() if e.text and e.text.strip()]
+        assert {"p50", "p99.9", "2", "4", "latency, ms", "images"} <= set(words), words
+        with open(folder + "/load.png", "rb") as f:
+            assert f.read(4) == b"\x89PNG"
         assert "images/s" in text and text.splitlines()[2].split()[0] == "2"
     with serving(CFINE, MODEL, "--queue", "1", "--max-batch", "1") as server:
         p, = points(server.address, "--clients", "16", "--seconds", "1", status=0)
@@ -176,7 +181,7 @@ def main():
         check_figures()
         check_troubles()
         check_what_is_sent(folder)
-        check_real_server()
+        check_real_server(folder)
 
 
 main()
