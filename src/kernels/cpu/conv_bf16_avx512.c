@@ -18,9 +18,10 @@ static const char *refuse(const cf_problem *problem) {
     return cf_conv_refuse(problem, CF_BF16);
 }
 
+const cf_conv_machine cf_conv_bf16_avx512_machine = {{20, 14, 0}, 2, micro, store};
+
 static void run(const cf_call *call, const cf_team *team) {
-    static const cf_conv_machine machine = {{20, 14, 0}, 2, micro, store};
-    cf_conv_run(call, team, &machine);
+    cf_conv_run(call, team, &cf_conv_bf16_avx512_machine);
 }
 
 const cf_kernel cf_conv_bf16_avx512 = {.name = "conv_bf16_avx512",

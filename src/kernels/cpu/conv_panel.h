@@ -58,8 +58,8 @@ typedef struct cf_conv_machine {
     void (*store)(const cf_conv_store *store);
 } cf_conv_machine;
 
-// The FP32 microkernels, which Winograd's kernels use too.
-extern const cf_conv_machine cf_conv_f32_avx512_machine, cf_conv_f32_avx2_machine;
+// Microkernels that Winograd's kernels use too.
+extern const cf_conv_machine cf_conv_f32_avx512_machine, cf_conv_bf16_avx512_machine, cf_conv_f32_avx2_machine;
 
 // What one member of the team takes of `runs` times `panels` pieces of work.
 typedef struct cf_conv_share {

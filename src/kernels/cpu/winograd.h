@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // 3x3 convolution with stride 1 by Winograd's F(2x2, 3x3): a tile of 4x4 inputs gives 2x2 outputs with 16 products per
-// pair of channels instead of 36. In the words of simd_*.h, one of which comes first; winograd_{avx512,avx2}.c
-// instantiate it around the FP32 microkernels.
+// pair of channels instead of 36. In the words of simd_*.h, one of which comes first; winograd_*.c instantiate it
+// around the microkernels. Transforms are FP32; in the bf16 form what is multiplied is rounded to bf16 once more.
 //
 // Its transforms add and halve, and the rounding error is about 1.5 times that of the direct sum in chunks of 64.
 // F(4x4, 3x3) needs 2.25 products an output, not 4, but errs 4 times the direct sum even with points of 3/4 and 3/2,
@@ -10,12 +10,13 @@
 // For a block of tiles: transform the inputs to 16 matrices [tiles][channels]; then for one or two panels of outputs
 // multiply each with its matrix of weights, transform back, and let conv_store.h do the rest.
 //
-// Packed: float weight[16][panels][channels][16], bias[panels * 16], channels rounded up to whole vectors of 16.
+// Packed: weight[16][panels][groups of 32 bits of channels][16], float bias[panels * 16]; channels rounded up to 16.
 #ifndef CF_KERNELS_CPU_WINOGRAD_H
 #define CF_KERNELS_CPU_WINOGRAD_H
 
 #include <string.h>
 
+#include "base/half.h"
 #include "kernels/cpu/conv_store.h"
 
 enum {
@@ -31,28 +32,30 @@ typedef struct wino_layout {
     int32_t channels, panels, width; // channels rounded up; columns of products: 16 times panels at once
     int64_t across, down, tiles;     // tiles of a line, of an image, of all images
     int64_t block;                   // tiles at a time
-    int64_t in_matrix, out_matrix;   // floats between the matrices of a block
+    int64_t in_matrix, out_matrix;   // elements between the matrices of a block
+    int32_t size;                    // bytes of what is multiplied
 } wino_layout;
 
 static void wino_layout_make(const cf_problem *problem, int images, int most_panels, wino_layout *l) {
     const cf_tensor *out = &problem->out[0];
+    l->size = cf_dtype_size(problem->in[0].dtype);
     l->channels = (problem->in[0].c + 15) / 16 * 16;
     l->panels = (out->c + CF_PANEL - 1) / CF_PANEL;
     l->width = CF_PANEL * (l->panels < most_panels ? l->panels : most_panels);
     l->across = (out->w + WINO_OUT - 1) / WINO_OUT;
     l->down = (out->h + WINO_OUT - 1) / WINO_OUT;
     l->tiles = (int64_t)images * l->across * l->down;
-    l->block = WINO_BYTES / (WINO_PRODUCTS * 4 * l->channels);
+    l->block = WINO_BYTES / (WINO_PRODUCTS * l->size * l->channels);
     if (l->block < 14) l->block = 14;
     if (l->block > 112) l->block = 112;
     // A line of cache more, or the 16 streams of a transform fall into few sets of the cache.
-    l->in_matrix = l->block * l->channels + 16;
+    l->in_matrix = l->block * l->channels + 64 / l->size;
     l->out_matrix = l->block * l->width + 16;
 }
 
-static const char *wino_refuse(const cf_problem *problem) {
+static const char *wino_refuse(const cf_problem *problem, cf_dtype dtype) {
     const cf_conv_attr *attr = &problem->attr.conv;
-    const char *why = cf_conv_refuse(problem, CF_F32);
+    const char *why = cf_conv_refuse(problem, dtype);
     if (why) return why;
     if (attr->kernel_h != 3 || attr->kernel_w != 3 || attr->stride != 1) return "not 3x3 with stride 1";
     if (problem->in[0].c < WINO_LEAST_CHANNELS || problem->out[0].c < WINO_LEAST_CHANNELS) return "few channels";
@@ -62,7 +65,7 @@ static const char *wino_refuse(const cf_problem *problem) {
 static size_t wino_packed_size(const cf_problem *problem) {
     wino_layout l;
     wino_layout_make(problem, 1, 1, &l);
-    return (size_t)l.panels * CF_PANEL * ((size_t)WINO_PRODUCTS * (size_t)l.channels + 1) * sizeof(float);
+    return (size_t)l.panels * CF_PANEL * ((size_t)WINO_PRODUCTS * (size_t)l.channels * (size_t)l.size + sizeof(float));
 }
 
 static void wino_pack(const cf_problem *problem, void *packed) {
@@ -70,23 +73,25 @@ static void wino_pack(const cf_problem *problem, void *packed) {
     wino_layout_make(problem, 1, 1, &l);
     static const double g[WINO_IN][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
     memset(packed, 0, wino_packed_size(problem));
-    float *to = packed;
-    size_t channels = (size_t)l.channels, matrix = (size_t)l.panels * channels * CF_PANEL;
+    size_t channels = (size_t)l.channels, matrix = (size_t)l.panels * channels * CF_PANEL, group = 4 / (size_t)l.size;
     size_t inputs = (size_t)problem->in[0].c, outputs = (size_t)problem->out[0].c;
     for (size_t o = 0; o < outputs; o++)
         for (size_t c = 0; c < inputs; c++) {
             const float *w = problem->constant[0].data + (o * inputs + c) * 9;
-            float *at = to + (o / CF_PANEL * channels + c) * CF_PANEL + o % CF_PANEL;
+            size_t at = (o / CF_PANEL * channels + c / group * group) * CF_PANEL + o % CF_PANEL * group + c % group;
             for (int i = 0; i < WINO_IN; i++) {
                 double row[3];
                 for (int x = 0; x < 3; x++)
                     row[x] = g[i][0] * (double)w[x] + g[i][1] * (double)w[3 + x] + g[i][2] * (double)w[6 + x];
-                for (int k = 0; k < WINO_IN; k++)
-                    at[(size_t)(i * WINO_IN + k) * matrix] =
-                        (float)(row[0] * g[k][0] + row[1] * g[k][1] + row[2] * g[k][2]);
+                for (int k = 0; k < WINO_IN; k++) {
+                    float value = (float)(row[0] * g[k][0] + row[1] * g[k][1] + row[2] * g[k][2]);
+                    uint16_t half = cf_f32_to_bf16(value);
+                    memcpy((char *)packed + ((size_t)(i * WINO_IN + k) * matrix + at) * (size_t)l.size,
+                           group == 1 ? (const void *)&value : (const void *)&half, (size_t)l.size);
+                }
             }
         }
-    float *bias = to + WINO_PRODUCTS * matrix;
+    float *bias = (float *)((char *)packed + WINO_PRODUCTS * matrix * (size_t)l.size);
     for (size_t o = 0; o < outputs && problem->constant[1].data; o++) bias[o] = problem->constant[1].data[o];
 }
 
@@ -113,13 +118,14 @@ static wino_place wino_place_of(const wino_layout *l, int64_t tile) {
     return (wino_place){line / l->down, line % l->down * WINO_OUT, tile % l->across * WINO_OUT};
 }
 
-// Tile `index` of the block: all channels, to matrix[16][index][channels].
-CF_INLINE void wino_transform_in(const cf_call *call, const wino_layout *l, wino_place at, float *to) {
+// One tile: all channels, to matrix[16][tile][channels].
+CF_INLINE void wino_transform_in(cf_dtype dtype, const cf_call *call, const wino_layout *l, wino_place at, char *to) {
     const cf_tensor *in = &call->in[0];
     const cf_conv_attr *attr = &call->problem->attr.conv;
     int64_t top = at.y - attr->pad_top, left = at.x - attr->pad_left;
     int inside = top >= 0 && left >= 0 && top + WINO_IN <= in->h && left + WINO_IN <= in->w;
-    const float *from = (const float *)in->data + at.n * in->image + top * in->row + left * in->pixel;
+    int size = cf_dtype_size(dtype);
+    const char *from = (const char *)in->data + (at.n * in->image + top * in->row + left * in->pixel) * size;
     v_f32 one = v_set(1);
     v_i32 none = v_set_i32(0);
     for (int c = 0; c < l->channels; c += V_LANES) {
@@ -129,11 +135,11 @@ CF_INLINE void wino_transform_in(const cf_call *call, const wino_layout *l, wino
         for (int x = 0; x < WINO_IN; x++) {
 #pragma GCC unroll 4
             for (int y = 0; y < WINO_IN; y++) {
-                const float *pixel = from + y * in->row + x * in->pixel + c;
+                const char *pixel = from + (y * in->row + x * in->pixel + c) * size;
                 if (inside && lanes == V_LANES)
-                    d[y] = v_load(pixel);
+                    d[y] = v_read(pixel, dtype, V_LANES, one, none);
                 else if (top + y >= 0 && left + x >= 0 && top + y < in->h && left + x < in->w)
-                    d[y] = v_read(pixel, CF_F32, lanes, one, none);
+                    d[y] = v_read(pixel, dtype, lanes, one, none);
                 else
                     d[y] = v_zero();
             }
@@ -143,7 +149,8 @@ CF_INLINE void wino_transform_in(const cf_call *call, const wino_layout *l, wino
         for (int i = 0; i < WINO_IN; i++) {
             wino_forward(part + i * WINO_IN, value, 1);
 #pragma GCC unroll 4
-            for (int k = 0; k < WINO_IN; k++) v_store(to + (i * WINO_IN + k) * l->in_matrix + c, value[k]);
+            for (int k = 0; k < WINO_IN; k++)
+                v_write(to + ((i * WINO_IN + k) * l->in_matrix + c) * size, dtype, V_LANES, value[k], one, none);
         }
     }
 }
@@ -200,40 +207,45 @@ CF_INLINE void wino_group_out(const cf_call *call, const wino_layout *l, const f
 }
 
 // The 16 products of a block with a step of panels.
-static void wino_multiply(const cf_call *call, const wino_layout *l, const cf_conv_machine *machine,
-                          const float *inputs, float *products, int64_t tiles, int panel, int panels) {
+static void wino_multiply(const cf_call *call, const wino_layout *l, const cf_conv_machine *machine, const char *inputs,
+                          float *products, int64_t tiles, int panel, int panels) {
     static const float zeros[3 * CF_PANEL] __attribute__((aligned(64)));
-    cf_conv_geometry g = {.group = 1, .rows = 1, .cols = 1, .groups = l->channels, .step = (int64_t)l->channels * 4};
-    int64_t panel_floats = (int64_t)l->channels * CF_PANEL, most = machine->most_run[panels - 1];
+    int64_t row = (int64_t)l->channels * l->size, panel_bytes = row * CF_PANEL, most = machine->most_run[panels - 1];
+    cf_conv_geometry g = {.group = 4 / l->size, .rows = 1, .cols = 1, .groups = (int32_t)(row / 4), .step = row};
     int64_t runs = (tiles + most - 1) / most;
     for (int i = 0; i < WINO_PRODUCTS; i++)
         for (int64_t run = 0; run < runs; run++) {
             int64_t first = tiles * run / runs, last = tiles * (run + 1) / runs;
             cf_conv_tile tile = {&g,
-                                 (const char *)(inputs + i * l->in_matrix + first * l->channels),
-                                 (const char *)((const float *)call->packed + (i * l->panels + panel) * panel_floats),
-                                 panel_floats * 4,
+                                 inputs + i * l->in_matrix * l->size + first * row,
+                                 (const char *)call->packed + (i * l->panels + panel) * panel_bytes,
+                                 panel_bytes,
                                  zeros,
                                  products + i * l->out_matrix + first * panels * CF_PANEL};
             machine->micro[panels - 1][last - first - 1](&tile);
         }
 }
 
-CF_INLINE void wino_run(const cf_call *call, const cf_team *team, const cf_conv_machine *machine) {
+static size_t wino_scratch_of_one(const wino_layout *l) {
+    return WINO_PRODUCTS * ((size_t)l->in_matrix * (size_t)l->size + (size_t)l->out_matrix * sizeof(float));
+}
+
+CF_INLINE void wino_run(cf_dtype dtype, const cf_call *call, const cf_team *team, const cf_conv_machine *machine) {
     wino_layout whole, l;
     wino_layout_make(call->problem, call->images, machine->most_panels, &whole);
     int step = whole.width / CF_PANEL;
-    size_t floats = (size_t)WINO_PRODUCTS * (size_t)(whole.in_matrix + whole.out_matrix);
-    float *inputs = (float *)call->scratch + (size_t)team->thread * floats;
-    float *products = inputs + WINO_PRODUCTS * whole.in_matrix;
-    const float *bias = (const float *)call->packed + (int64_t)WINO_PRODUCTS * whole.panels * whole.channels * CF_PANEL;
+    char *inputs = (char *)call->scratch + (size_t)team->thread * wino_scratch_of_one(&whole);
+    float *products = (float *)(inputs + WINO_PRODUCTS * whole.in_matrix * whole.size);
+    int64_t weight_bytes = (int64_t)WINO_PRODUCTS * whole.panels * whole.channels * CF_PANEL * whole.size;
+    const float *bias = (const float *)((const char *)call->packed + weight_bytes);
     cf_conv_share share = cf_conv_share_of(team, whole.tiles, (whole.panels + step - 1) / step);
     int64_t mine = share.run_last - share.run_first, blocks = (mine + whole.block - 1) / whole.block;
     int panel_last = share.panel_last * step < whole.panels ? share.panel_last * step : whole.panels;
     for (int64_t b = 0; b < blocks; b++) {
         int64_t first = share.run_first + mine * b / blocks, last = share.run_first + mine * (b + 1) / blocks;
         for (int64_t t = first; t < last; t++)
-            wino_transform_in(call, &whole, wino_place_of(&whole, t), inputs + (t - first) * whole.channels);
+            wino_transform_in(dtype, call, &whole, wino_place_of(&whole, t),
+                              inputs + (t - first) * whole.channels * whole.size);
         for (int panel = share.panel_first * step; panel < panel_last; panel += step) {
             int panels = panel_last - panel < step ? panel_last - panel : step;
             l = whole;
@@ -254,7 +266,7 @@ CF_INLINE void wino_run(const cf_call *call, const cf_team *team, const cf_conv_
 static size_t wino_scratch(const cf_problem *problem, int most_panels) {
     wino_layout l;
     wino_layout_make(problem, problem->images, most_panels, &l);
-    return (size_t)problem->threads * WINO_PRODUCTS * (size_t)(l.in_matrix + l.out_matrix) * sizeof(float);
+    return (size_t)problem->threads * wino_scratch_of_one(&l);
 }
 
 #endif

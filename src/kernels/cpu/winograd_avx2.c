@@ -6,7 +6,11 @@
 #include "kernels/cpu/winograd.h"
 
 static void run(const cf_call *call, const cf_team *team) {
-    wino_run(call, team, &cf_conv_f32_avx2_machine);
+    wino_run(CF_F32, call, team, &cf_conv_f32_avx2_machine);
+}
+
+static const char *refuse(const cf_problem *problem) {
+    return wino_refuse(problem, CF_F32);
 }
 
 static size_t scratch_size(const cf_problem *problem) {
@@ -16,7 +20,7 @@ static size_t scratch_size(const cf_problem *problem) {
 const cf_kernel cf_winograd_avx2 = {.name = "conv_winograd_avx2",
                                     .op = CF_OP_CONV,
                                     .cpu = CF_CPU_AVX2,
-                                    .refuse = wino_refuse,
+                                    .refuse = refuse,
                                     .packed_size = wino_packed_size,
                                     .pack = wino_pack,
                                     .scratch_size = scratch_size,
