@@ -23,7 +23,10 @@ for group in "$@"; do
     names=$(packages_of "${group%\?}")
     [ -n "$names" ] || { echo "install_packages: no group '${group%\?}' in $list" >&2; exit 2; }
     for name in $names; do
-        if installed "$name"; then continue; fi
+        for choice in ${name//|/ }; do
+            if installed "$choice"; then continue 2; fi
+        done
+        name=${name%%|*}
         if [ "${group%\?}" = "$group" ]; then missing+=("$name"); else optional+=("$name"); fi
     done
 done
@@ -44,8 +47,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 
-known() { # apt's lists have the package
-    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+known() { # apt's lists have the package; grep reads it all, or apt-cache would die of the closed pipe
+    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep '^  Candidate: [^(]' >/dev/null
 }
 
 install() {
