@@ -80,22 +80,20 @@ static size_t take_batch(detection *run, int *good) {
     return taken;
 }
 
-// As cfine_detect, but keeps what went in and out.
+// As cfine_detect, but what goes in and comes out stays in the buffers of run->raw.
 static cfine_status detect_raw(detection *run, int count, cfine_error *error) {
     cli_raw_file *raw = &run->raw;
-    float *pixels, *logits, *boxes;
-    cli_raw_reserve(raw, (size_t)count, &pixels, &logits, &boxes);
     size_t pixel_count = 3 * (size_t)raw->width * (size_t)raw->height;
     size_t logit_count = (size_t)raw->queries * (size_t)raw->labels, box_count = (size_t)raw->queries * 4;
     cfine_status status = CFINE_OK;
     for (int i = 0; i < count && status == CFINE_OK; i++)
-        status = cfine_session_prepare(run->session, &run->images[i], pixels + (size_t)i * pixel_count, error);
-    if (status == CFINE_OK) status = cfine_session_run(run->session, pixels, count, logits, boxes, error);
+        status = cfine_session_prepare(run->session, &run->images[i], raw->pixels + (size_t)i * pixel_count, error);
+    if (status == CFINE_OK)
+        status = cfine_session_run(run->session, raw->pixels, count, raw->logits, raw->boxes, error);
     for (int i = 0; i < count && status == CFINE_OK; i++)
-        status = cfine_session_postprocess(run->session, logits + (size_t)i * logit_count,
-                                           boxes + (size_t)i * box_count, run->images[i].width, run->images[i].height,
-                                           &run->options, &run->found[i], error);
-    if (status == CFINE_OK) raw->count += (size_t)count;
+        status = cfine_session_postprocess(run->session, raw->logits + (size_t)i * logit_count,
+                                           raw->boxes + (size_t)i * box_count, run->images[i].width,
+                                           run->images[i].height, &run->options, &run->found[i], error);
     return status;
 }
 
@@ -138,7 +136,8 @@ static int detect_batch(detection *run) {
     int go_on = 1;
     if (status == CFINE_OK) {
         print_results(run, count);
-        if (run->args->out) go_on = write_copies(run, count);
+        if (run->args->raw && count) go_on = cli_raw_write(&run->raw, (size_t)count);
+        if (run->args->out && go_on) go_on = write_copies(run, count);
         run->phases.images += count;
     } else {
         cli_error("%s: %s", run->loaded[0]->path, error.message);
@@ -193,7 +192,7 @@ static int detect(const detect_args *args, const cli_inputs *inputs) {
     run.images = cli_alloc((size_t)run.batch, sizeof *run.images);
     run.found = cli_alloc((size_t)run.batch, sizeof *run.found);
 
-    if (!args->raw || cli_raw_start(&run.raw, args->raw, run.session))
+    if (!args->raw || cli_raw_start(&run.raw, args->raw, run.session, inputs->count, run.batch))
         detect_all(&run);
     else
         run.failed++;

@@ -68,7 +68,7 @@ int cli_output_open(cli_output_file *file, const char *path) {
         catch_signals();
         file->temporary = cli_format("%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&number, 1));
         file->slot = remember(file->temporary);
-        file->stream = fopen(file->temporary, "wbxe");
+        file->stream = fopen(file->temporary, "w+bxe");
     }
     if (file->stream) return 1;
     fail(file, "create");
