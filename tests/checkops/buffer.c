@@ -73,3 +73,20 @@ size_t check_buffer_damage(const check_buffer *buffer, int images) {
         for (size_t i = 0; i < buffer->bytes; i++) damaged += buffer->before[i] != buffer->block[i];
     return damaged;
 }
+
+void check_buffer_poison(check_buffer *buffer) {
+    memset(buffer->block, POISON, buffer->bytes);
+}
+
+size_t check_buffer_border_damage(const check_buffer *buffer, int images) {
+    const cf_tensor *t = &buffer->tensor;
+    size_t bytes = (size_t)t->pixel * (size_t)cf_dtype_size(t->dtype), damaged = 0;
+    int zero = t->dtype == CF_S8 || t->dtype == CF_U8 ? t->zero : 0;
+    for (int n = 0; n < images; n++)
+        for (int y = -t->halo; y < t->h + t->halo; y++)
+            for (int x = -t->halo; x < t->w + t->halo; x++)
+                if (y < 0 || y >= t->h || x < 0 || x >= t->w)
+                    memset(buffer->before + ((unsigned char *)cf_tensor_at(t, n, y, x) - buffer->block), zero, bytes);
+    for (size_t i = 0; i < buffer->bytes; i++) damaged += buffer->before[i] != buffer->block[i];
+    return damaged;
+}

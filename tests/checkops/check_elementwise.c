@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cases of activation, scale_shift, copy, add, mul.
+// Cases of activation, scale_shift, batch_norm, copy, add, mul.
 #include "checkops/make.h"
 
 static const struct {
@@ -24,6 +24,7 @@ static void one_operand(check_run *run, cf_op op) {
             for (int kind = 0; kind < MAKE_KINDS; kind++) {
                 check_case one = make_case_of(op, 1, "%s %s", make_kinds[kind].name, real[i].name);
                 one.problem.attr.activation.act = CF_ACT_SILU;
+                for (int k = 0; k < 2 && op == CF_OP_BATCH_NORM; k++) make_constant(&one, 1, 1, real[i].c);
                 make_input(&one, make_tensor(real[i].h, real[i].w, real[i].c, make_kinds[kind].in));
                 one.problem.out[0] = make_tensor(real[i].h, real[i].w, real[i].c, make_kinds[kind].out);
                 check_emit(run, &one);
@@ -39,6 +40,7 @@ static void one_operand(check_run *run, cf_op op) {
                 if (op == CF_OP_ACTIVATION) one.problem.attr.activation.act = act;
                 if (op == CF_OP_SCALE_SHIFT)
                     one.problem.attr.scale_shift.scale = -1.375f, one.problem.attr.scale_shift.shift = 0.3f;
+                for (int k = 0; k < 2 && op == CF_OP_BATCH_NORM; k++) make_constant(&one, 1, 1, shapes[i].c);
                 make_input(&one, make_tensor(shapes[i].h, shapes[i].w, shapes[i].c, make_kinds[kind].in));
                 one.problem.out[0] = make_tensor(shapes[i].h, shapes[i].w, shapes[i].c, make_kinds[kind].out);
                 make_emit_values(run, one);
@@ -87,6 +89,9 @@ static void activation_cases(check_run *run) {
 static void scale_shift_cases(check_run *run) {
     one_operand(run, CF_OP_SCALE_SHIFT);
 }
+static void batch_norm_cases(check_run *run) {
+    one_operand(run, CF_OP_BATCH_NORM);
+}
 static void copy_cases(check_run *run) {
     one_operand(run, CF_OP_COPY);
 }
@@ -99,6 +104,7 @@ static void mul_cases(check_run *run) {
 
 const check_op check_activation = {.op = CF_OP_ACTIVATION, .cases = activation_cases};
 const check_op check_scale_shift = {.op = CF_OP_SCALE_SHIFT, .cases = scale_shift_cases};
+const check_op check_batch_norm = {.op = CF_OP_BATCH_NORM, .cases = batch_norm_cases};
 const check_op check_copy = {.op = CF_OP_COPY, .cases = copy_cases};
 const check_op check_add = {.op = CF_OP_ADD, .cases = add_cases};
 const check_op check_mul = {.op = CF_OP_MUL, .cases = mul_cases};

@@ -34,7 +34,9 @@
     X(check_deform)                                                                                                    \
     X(check_shift_box)                                                                                                 \
     X(check_refine)                                                                                                    \
-    X(check_quality)
+    X(check_quality)                                                                                                   \
+    X(check_batch_norm)                                                                                                \
+    X(check_halo)
 
 typedef enum check_values {
     CHECK_RANDOM,   // uniform -1..1
@@ -94,6 +96,8 @@ typedef struct check_op {
     double (*unit)(const check_case *one, const cf_kernel *kernel);
     // Floating-point operations of one run, for GFLOP/s. NULL: none counted.
     double (*work)(const cf_problem *problem);
+    // 1: the result is the border around the output, all zero; what is inside stays.
+    int border;
 } check_op;
 
 // A buffer that holds a tensor, with canaries around it.
@@ -112,5 +116,8 @@ void check_buffer_set(check_buffer *buffer, int images, const float *values);
 // Remembers the present bytes; later the number of bytes outside the tensor's elements that changed.
 void check_buffer_remember(check_buffer *buffer);
 size_t check_buffer_damage(const check_buffer *buffer, int images);
+// For a border: poisons it all; later the number of bytes that are not zeros in it, or not as remembered elsewhere.
+void check_buffer_poison(check_buffer *buffer);
+size_t check_buffer_border_damage(const check_buffer *buffer, int images);
 
 #endif

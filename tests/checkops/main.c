@@ -278,11 +278,13 @@ static int check_kernel(check_run *run, const check_case *one, bench_case *made,
     ready r;
     prepare(made, t->kernel, &made->out, threads, &r);
     check_buffer_set(&made->out, made->problem.images, NULL);
+    if (run->op->border) check_buffer_poison(&made->out);
     check_buffer_remember(&made->out);
     for (int i = 0; i < made->problem.inputs; i++) check_buffer_remember(&made->in[i]);
     run_ready(run, t->kernel, &r);
-    int ok = compare(run, one, made, t, threads);
-    size_t damaged = check_buffer_damage(&made->out, made->problem.images), changed = 0;
+    int border = run->op->border, ok = border || compare(run, one, made, t, threads);
+    size_t damaged = (border ? check_buffer_border_damage : check_buffer_damage)(&made->out, made->problem.images);
+    size_t changed = 0;
     for (int i = 0; i < made->problem.inputs; i++)
         changed += memcmp(made->in[i].before, made->in[i].block, made->in[i].bytes) != 0;
     damaged += tail_damage(&r);
