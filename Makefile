@@ -2,7 +2,7 @@
 # The front door: each target is a short recipe over CMake's presets. `make` alone prints this list.
 CFINE := build/release/cli/cfine
 SECONDS ?= 60
-SIZES ?= tiny n s
+SIZES ?= tiny n s m l x
 PREFIX ?= /usr/local
 SCENES := models/tabletop/scenes
 INSTALL := @bash scripts/install_packages.sh
