@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -65,18 +67,37 @@ static size_t round_up(size_t bytes, size_t unit) {
     return (bytes + unit - 1) / unit * unit;
 }
 
+// Zeroed pages that take memory only once they are written, at a multiple of HUGE_PAGE. NULL when there is no room.
+static void *map_aligned(size_t bytes) {
+    size_t more = bytes + HUGE_PAGE;
+    char *block = mmap(NULL, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) return NULL;
+    size_t before = (HUGE_PAGE - (uintptr_t)block % HUGE_PAGE) % HUGE_PAGE;
+    if (before) munmap(block, before);
+    munmap(block + before + bytes, HUGE_PAGE - before);
+    (void)madvise(block + before, bytes, MADV_HUGEPAGE); // a hint: failure changes nothing
+    return block + before;
+}
+
 void *cf_alloc_aligned(size_t bytes) {
     if (bytes > SIZE_MAX - HUGE_PAGE || allocation_fails()) return NULL;
     size_t unit = bytes >= HUGE_FROM ? HUGE_PAGE : ALIGNMENT;
     size_t rounded = round_up(bytes ? bytes : 1, unit);
+    if (unit == HUGE_PAGE) return map_aligned(rounded);
     void *block = aligned_alloc(unit, rounded);
-    if (!block) return NULL;
-    if (unit == HUGE_PAGE) (void)madvise(block, rounded, MADV_HUGEPAGE); // a hint: failure changes nothing
-    memset(block, 0, rounded);
+    if (block) memset(block, 0, rounded);
     return block;
 }
 
 void cf_free_aligned(void *block, size_t bytes) {
-    (void)bytes;
-    free(block);
+    if (bytes >= HUGE_FROM && block)
+        munmap(block, round_up(bytes, HUGE_PAGE));
+    else
+        free(block);
+}
+
+void cf_memory_give_back(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

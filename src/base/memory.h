@@ -24,6 +24,9 @@ void cf_free(void *block);
 void *cf_alloc_aligned(size_t bytes);
 void cf_free_aligned(void *block, size_t bytes);
 
+// Returns what was freed to the system where the C library can: after large work whose blocks lay between others.
+void cf_memory_give_back(void);
+
 // Tests only: the n-th allocation from now (0 = the next) and all later ones fail; a negative n switches it off.
 void cf_memory_fail_after(long n);
 

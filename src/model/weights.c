@@ -75,6 +75,19 @@ void cf_weights_drop_pages(const cf_weights *weights) {
             (void)madvise((void *)weights->owned[i].data, weights->owned[i].size, MADV_DONTNEED);
 }
 
+// Gives whole pages of a large tensor back once it was converted, so that file and copy are not both in memory.
+static void drop_tensor(const cf_weights *weights, const cf_weight *weight) {
+    enum { LEAST = 64 << 10, PAGE = 4096 };
+    size_t size = weight->count * types[weight->type].size;
+    for (size_t i = 0; i < weights->owned_count && size >= LEAST; i++) {
+        const cf_bytes *file = &weights->owned[i];
+        if (!file->mapped || weight->data < file->data || weight->data >= file->data + file->size) continue;
+        uintptr_t first = ((uintptr_t)weight->data + PAGE - 1) / PAGE * PAGE;
+        uintptr_t last = ((uintptr_t)weight->data + size) / PAGE * PAGE;
+        if (last > first) (void)madvise((void *)first, last - first, MADV_DONTNEED);
+    }
+}
+
 cfine_status cf_weights_own(cf_weights *weights, cf_bytes bytes, cfine_error *err) {
     cf_bytes *grown = cf_realloc(weights->owned, weights->owned_count + 1, sizeof *grown);
     if (!grown) {
@@ -278,6 +291,7 @@ cfine_status cf_weights_read_f32(const cf_weights *weights, const cf_weight *wei
                        "tensor %s: element %zu is %s: the checkpoint is damaged or its training diverged", weight->name,
                        index, isnan(out[index]) ? "NaN" : "infinite");
     }
+    drop_tensor(weights, weight);
     cf_weights_mark(weights, weight);
     return CFINE_OK;
 }

@@ -103,7 +103,10 @@ static cfine_status add_steps(cf_plan *plan, const cf_graph *graph, const cf_pla
 static cfine_status pack(cf_plan *plan, cf_graph *graph, cfine_error *err) {
     plan->weights = cf_alloc_aligned((size_t)plan->weight_bytes);
     if (!plan->weights) return cf_fail_memory(err, "packed weights", (size_t)plan->weight_bytes);
-    int32_t next = 0; // steps follow the nodes, with HALO steps in between
+    enum { GIVE_BACK = 16 << 20 };
+    int64_t freed = 0;
+    cf_memory_give_back(); // what passes freed
+    int32_t next = 0;      // steps follow the nodes, with HALO steps in between
     for (int32_t i = 0; i < graph->node_count; i++) {
         cf_node *node = &graph->nodes[i];
         if (!computes(node)) continue;
@@ -111,9 +114,13 @@ static cfine_status pack(cf_plan *plan, cf_graph *graph, cfine_error *err) {
         cf_step *step = &plan->steps[next++];
         if (step->kernel->pack) step->kernel->pack(&step->problem, plan->weights + step->packed_offset);
         for (int k = 0; k < CF_MAX_CONSTANTS; k++) {
+            freed += node->constants[k].data ? cf_constant_count(&node->constants[k]) * (int64_t)sizeof(float) : 0;
             cf_constant_release(&node->constants[k]);
             step->problem.constant[k].data = NULL;
         }
+        if (freed < GIVE_BACK) continue;
+        cf_memory_give_back();
+        freed = 0;
     }
     return CFINE_OK;
 }

@@ -64,8 +64,8 @@ static void magnitude(const check_case *one, const cf_call *call, double *result
 
 static double unit(const check_case *one, const cf_kernel *kernel) {
     (void)one;
-    // Winograd in bf16 rounds sums of four inputs and of nine weights once more, by 2^-9 each; magnitude() is the sum of
-    // absolute products, of which those errors are a part.
+    // Winograd in bf16 rounds sums of four inputs and of nine weights once more, by 2^-9 each; magnitude() is the sum
+    // of absolute products, of which those errors are a part.
     if (strstr(kernel->name, "winograd_bf16")) return 0x1p-8;
     return 2e-6; // sums of up to 5000 terms: sqrt(5000) * 2^-24 is 4e-6 only if every rounding has one sign
 }
