@@ -33,6 +33,7 @@ typedef struct {
     cfine_plan *plan;
     cfine_model_info model_info;
     cfine_plan_info plan_info;
+    cfine_accuracy measured; // images 0: nothing was
 } subject;
 
 static int is_plan_name(const char *name) {
@@ -51,7 +52,22 @@ static cfine_status open_subject(subject *it, const cfine_plan_options *plan_opt
         if (status == CFINE_OK) status = cfine_model_get_info(it->model, &it->model_info, error);
         if (status == CFINE_OK) status = cfine_plan_build(it->model, plan_options, &it->plan, error);
     }
-    return status == CFINE_OK ? cfine_plan_get_info(it->plan, &it->plan_info, error) : status;
+    it->measured = CFINE_INIT(cfine_accuracy);
+    if (status == CFINE_OK) status = cfine_plan_get_info(it->plan, &it->plan_info, error);
+    return status == CFINE_OK ? cfine_plan_get_accuracy(it->plan, &it->measured, error) : status;
+}
+
+static void print_measured(const subject *it) {
+    const cfine_accuracy *measured = &it->measured;
+    printf("accuracy     AP %.4f, AP50 %.4f on %d pictures (", measured->ap, measured->ap50, measured->images);
+    cli_print_text(stdout, measured->data);
+    printf("); FP32 as trained %.4f (%+.2f %%)\n", measured->reference_ap,
+           measured->reference_ap > 0 ? 100 * (measured->ap / measured->reference_ap - 1) : 0);
+    if (measured->milliseconds <= 0) return;
+    printf("speed        %.2f ms a run, %.1f images/s, on ", measured->milliseconds,
+           it->plan_info.batch * 1e3 / measured->milliseconds);
+    cli_print_text(stdout, measured->machine);
+    putchar('\n');
 }
 
 static void print_text(const subject *it) {
@@ -75,6 +91,7 @@ static void print_text(const subject *it) {
            plan->width, plan->height, plan->steps);
     printf("device       %s\n", plan->device);
     printf("arithmetic   %.2f GFLOP an image\n", plan->flops / 1e9);
+    if (it->measured.images) print_measured(it);
     printf("memory       %.1f MB weights, %.1f MB for each session\n", (double)plan->weight_bytes / 1e6,
            (double)plan->workspace_bytes / 1e6);
 }
@@ -107,6 +124,15 @@ static void print_json(const subject *it) {
            plan->labels, plan->queries, plan->decoder_layers, cli_precisions[plan->precision - CFINE_FP32], plan->batch,
            plan->width, plan->height, plan->steps);
     cli_print_json_text(stdout, plan->device);
+    const cfine_accuracy *measured = &it->measured;
+    if (measured->images) {
+        printf(
+            ", \"AP\": %.10g, \"AP50\": %.10g, \"reference_AP\": %.10g, \"measured_images\": %d, \"measured_data\": ",
+            measured->ap, measured->ap50, measured->reference_ap, measured->images);
+        cli_print_json_text(stdout, measured->data);
+        printf(", \"measured_ms\": %.4f, \"measured_on\": ", measured->milliseconds);
+        cli_print_json_text(stdout, measured->machine);
+    }
     printf(", \"flops\": %.0f, \"weight_bytes\": %lld, \"workspace_bytes\": %lld, \"labels\": [", plan->flops,
            (long long)plan->weight_bytes, (long long)plan->workspace_bytes);
     for (int i = 0; i < plan->labels; i++) {

@@ -12,8 +12,7 @@
 #include "message.h"
 #include "progress.h"
 
-// Where a picture lies: DIR/file_name, or DIR/its last part, as some annotation files name a folder too.
-static char *picture_path(const char *folder, const char *file) {
+char *cli_picture_path(const char *folder, const char *file) {
     char *path = cli_format("%s/%s", folder, file);
     const char *slash = strrchr(file, '/');
     if (!slash || access(path, F_OK) == 0) return path;
@@ -28,7 +27,7 @@ static char *picture_path(const char *folder, const char *file) {
 
 static char **picture_paths(const char *folder, const coco_dataset *dataset) {
     char **paths = cli_alloc((size_t)dataset->limit + 1, sizeof *paths);
-    for (int32_t i = 0; i < dataset->limit; i++) paths[i] = picture_path(folder, dataset->images[i].file);
+    for (int32_t i = 0; i < dataset->limit; i++) paths[i] = cli_picture_path(folder, dataset->images[i].file);
     return paths;
 }
 

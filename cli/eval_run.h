@@ -33,4 +33,8 @@ cfine_status cli_eval_session(cfine_session *session, const coco_dataset *datase
 cfine_status cli_eval_detector(const cli_detector *detector, const coco_dataset *dataset, const char *folder,
                                const cli_label_map *labels, int progress, cli_eval_run *out, cfine_error *error);
 
+// Where a picture of a dataset lies: FOLDER/its name, or FOLDER/the name's last part, as some annotation files name a
+// folder too. Free with free().
+char *cli_picture_path(const char *folder, const char *file);
+
 #endif

@@ -12,6 +12,7 @@
     verb(eval) \
     verb(bench) \
     verb(build) \
+    verb(optimize) \
     verb(export) \
     verb(pull) \
     verb(info) \
