@@ -17,6 +17,7 @@ cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *ou
     out->plan.decoder_layers = args->decoder_layers;
     out->plan.threads = args->threads;
     out->plan.device = args->device;
+    out->plan.calibration = args->calibration;
     out->session = CFINE_INIT(cfine_session_options);
     out->session.threads = args->threads;
     return args->cpu ? cfine_cpu_limit(cli_cpu_levels[args->cpu], error) : CFINE_OK;

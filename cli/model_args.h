@@ -13,6 +13,7 @@ typedef struct cli_model_args {
     int size[2];
     int cpu;            // index into cli_cpu_levels
     const char *device; // NULL: the CPU
+    const char *calibration; // for int8
 } cli_model_args;
 
 extern const char *const cli_precisions[]; // in the order of cfine_precision, from CFINE_FP32
@@ -37,6 +38,13 @@ extern const char *const cli_cpu_levels[];
      CLI_CHOICE,                                                                                                        \
      offsetof(type, member.precision),                                                                                  \
      .choices = cli_precisions},                                                                                        \
+        {"calibration",                                                                                                 \
+         0,                                                                                                             \
+         "FILE",                                                                                                        \
+         "ranges for int8, as cfine calibrate writes them",                                                             \
+         CLI_TEXT,                                                                                                      \
+         offsetof(type, member.calibration),                                                                            \
+         .completion = CLI_COMPLETE_FILES},                                                                             \
         {"queries",  'q',                                                                                               \
          "N",        "object queries, the most objects an image can have (default: as trained)",                        \
          CLI_INT,    offsetof(type, member.queries),                                                                    \

@@ -12,6 +12,7 @@
     verb(eval) \
     verb(bench) \
     verb(build) \
+    verb(calibrate) \
     verb(optimize) \
     verb(export) \
     verb(pull) \

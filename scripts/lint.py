@@ -15,7 +15,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Folders of src/ in dependency order: a file includes headers of its own folder and of lower ranks only. The image comes
 # in at the bottom, the boxes come out at the top; docs/architecture.md walks through them.
 RANK = {"base": 0, "image": 1, "graph": 1, "preprocess": 2, "kernels": 2, "model": 2, "postprocess": 2, "export": 2,
-        "cuda": 3, "plan": 4, "exec": 5, "api": 6}
+        "cuda": 3, "plan": 4, "exec": 5, "quant": 6, "api": 7}
 # Programs stand on the public header: beside their own headers they see only these folders' headers.
 PROGRAMS = {"cli": ["draw", "serve", "common"], "common": [], "draw": ["common"], "serve": ["draw", "common"], "triton": [],
             "examples": [], "bench": []}

@@ -45,6 +45,7 @@ cfine_status bench_open_options(const bench_row *row, const cli_model_args *mode
     args.threads = row->threads;
     cfine_status status = cli_open_options(&args, out, error);
     out->plan.calibration = row->calibration;
+    out->plan.random_ranges = 1;
     return status;
 }
 

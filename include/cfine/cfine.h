@@ -151,6 +151,7 @@ typedef struct cfine_plan_options {
     // same values share theirs. NULL: none.
     const cfine_operator_precision *operators;
     size_t operator_count;
+    int random_ranges; // 1: int8 without a calibration takes ranges of random pixels: for timing, not for use
 } cfine_plan_options;
 
 // What was measured of a plan, kept within its file.
@@ -289,6 +290,39 @@ typedef struct cfine_step_time {
 // Fills up to `capacity` entries and returns how many steps there are. Before the first run the times are 0, and the
 // operations and bytes those of one image.
 CFINE_API size_t cfine_session_step_times(const cfine_session *session, cfine_step_time *out, size_t capacity);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Calibration: what int8 needs to know
+
+typedef enum cfine_range_method {
+    CFINE_RANGE_DEFAULT = 0,    // percentile
+    CFINE_RANGE_MINMAX = 1,     // all that was seen
+    CFINE_RANGE_PERCENTILE = 2, // without the outermost 0.01 % on each side
+    CFINE_RANGE_ENTROPY = 3,    // least Kullback-Leibler divergence
+    CFINE_RANGE_MSE = 4         // least squared error
+} cfine_range_method;
+
+typedef struct cfine_calibrate_options {
+    size_t struct_size;
+    cfine_range_method method;
+    int limit;         // images to look at, spread over those given; 0: all of them
+    int random;        // 1: random pixels instead of images (`limit` of them; 0: 100), to see what that costs
+    int judged;        // images to measure each operator's sensitivity with; 0: 8; negative: leave that out
+    double max_error;  // what int8 may change in what the decoder gets, see docs/accuracy.md; 0: 0.01
+    int width, height; // network input in pixels; 0: as the checkpoint says
+    int threads;       // 0: all cores
+    // How far it is: stage "ranges", then "sensitivity", `done` of `total`. And a picture that could not be read, which
+    // is left out. Both may be NULL; both are called on the calling thread.
+    void (*progress)(void *arg, const char *stage, int done, int total);
+    void (*skipped)(void *arg, const char *message);
+    void *arg;
+} cfine_calibrate_options;
+
+// Looks at images (paths of files) to find the range of every value of the network and which operators bear int8, and
+// writes a calibration file: JSON for cfine_plan_options.calibration. options may be NULL. Fails when no image could be
+// read.
+CFINE_API cfine_status cfine_calibrate(const cfine_model *model, const char *const *images, size_t count,
+                                       const cfine_calibrate_options *options, const char *path, cfine_error *error);
 
 // Writes the graph of a model, one operator a line with shapes, to a C stream opened by the caller.
 // passes = 0: as built from the paper; 1: after all graph passes. `stream` is a FILE *.

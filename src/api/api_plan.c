@@ -8,6 +8,7 @@
 #include "graph/passes/passes.h"
 #include "model/model.h"
 #include "plan/planfile.h"
+#include "quant/assign_int8.h"
 
 enum { MAX_BATCH = 1024 };
 
@@ -23,7 +24,11 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
     case CFINE_FP16:
         if (on_gpu) return CFINE_OK;
         return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision fp16: needs a GPU; on a CPU use bf16");
-    case CFINE_INT8: return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision int8: not in this version; use bf16");
+    case CFINE_INT8:
+        if (options->calibration || options->random_ranges) return CFINE_OK;
+        return cf_fail(error, CFINE_ERROR_ARGUMENT,
+                       "precision int8 needs a calibration: cfine calibrate --model MODEL --images DIR -o FILE, then "
+                       "--calibration FILE");
     }
     return cf_fail(error, CFINE_ERROR_ARGUMENT, "precision: %d is none of fp32, bf16, fp16, int8",
                    (int)options->precision);
@@ -60,6 +65,24 @@ static cf_plan_request request_of(const cfine_plan_options *options) {
                              .batch = options->batch ? options->batch : 1,
                              .threads = options->threads ? options->threads : cf_cpu_count(),
                              .reference = options->reference};
+}
+
+// The precisions of a graph's values.
+static cfine_status assign_precision(cf_graph *graph, const cfine_model *model, const cfine_plan_options *options,
+                                     const cf_plan_request *request, cfine_error *error) {
+    if (request->precision == CFINE_FP32 || options->reference) return CFINE_OK;
+    CF_TRY(cf_assign_half(graph, request->precision == CFINE_FP16 ? CF_F16 : CF_BF16, error));
+    if (request->precision != CFINE_INT8) return CFINE_OK; // what int8 leaves alone runs in bf16
+    cf_calibration *calibration;
+    CF_TRY(options->calibration ? cf_calibration_read(options->calibration, &calibration, error)
+                                : cf_calibrate_for_timing(model, options, request, &calibration, error));
+    for (size_t i = 0; i < options->operator_count && options->operators; i++)
+        if (options->operators[i].name && options->operators[i].precision != CFINE_INT8)
+            cf_calibration_leave(calibration, options->operators[i].name);
+    cfine_status status = cf_assign_int8(graph, calibration, 0, error);
+    cf_calibration_destroy(calibration);
+    return status == CFINE_OK || !options->calibration ? status
+                                                       : cf_fail_within(error, status, "%s", options->calibration);
 }
 
 // Copies what a plan must know of its model to work without it.
@@ -114,8 +137,7 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     cf_plan *plan = NULL;
     CF_TRY(cf_model_build(model->checkpoint, &shape, &graph, error));
     cfine_status status = wanted.reference ? CFINE_OK : cf_passes_run(graph, error);
-    if (status == CFINE_OK && (request.precision == CFINE_BF16 || request.precision == CFINE_FP16))
-        status = cf_assign_half(graph, request.precision == CFINE_FP16 ? CF_F16 : CF_BF16, error);
+    if (status == CFINE_OK) status = assign_precision(graph, model, &wanted, &request, error);
     if (status == CFINE_OK && !wanted.reference) status = cf_raise_operators(graph, &wanted, error);
     if (status == CFINE_OK) status = cf_plan_compile(graph, &request, &plan, error);
     cf_graph_destroy(graph);

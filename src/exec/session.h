@@ -15,6 +15,12 @@ typedef struct cf_session_options {
     int gpu;     // number of the GPU, for plans of one
 } cf_session_options;
 
+// Sees every step when it is done, on one thread, while the others wait: what calibration records. On a CPU only.
+typedef struct cf_observer {
+    void (*see)(void *arg, int step, const cf_call *call); // NULL: nobody looks
+    void *arg;
+} cf_observer;
+
 typedef struct cf_session {
     cf_plan *plan; // retained
     cf_pool *pool;
@@ -22,6 +28,7 @@ typedef struct cf_session {
     cf_tensor input, logits, boxes; // in the host's memory, the whole batch
     double *step_seconds;           // of the last run, when profiling
     int images;                     // of the last run
+    cf_observer observer;
     pthread_mutex_t lock;
     const struct cf_session_runner *runner;
     void *state; // of the runner

@@ -108,11 +108,14 @@ static void run_chunk(cf_session *session, int chunk, const cf_team *team) {
     const cf_plan *plan = session->plan;
     const cpu_state *state = session->state;
     const cf_call *calls = state->calls + (size_t)chunk * (size_t)plan->step_count;
-    int timing = session->options.profile && team->thread == 0;
+    int timing = session->options.profile && team->thread == 0, seen = session->observer.see != NULL;
+    int alone = session->options.profile || seen; // a step at a time
     double before = timing ? now() : 0;
     for (int i = 0; i < plan->step_count; i++) {
-        if (plan->steps[i].waits || session->options.profile) cf_team_barrier(team); // profiles need one step at a time
+        if (plan->steps[i].waits || alone) cf_team_barrier(team);
         plan->steps[i].kernel->run(&calls[i], team);
+        if (seen) cf_team_barrier(team);
+        if (seen && team->thread == 0) session->observer.see(session->observer.arg, i, &calls[i]);
         if (timing) {
             double after = now();
             session->step_seconds[i] += after - before;

@@ -7,6 +7,8 @@
 // What the list below leaves open (kernels/ref holds every formula in full):
 // - add, mul: b is the second input, whose dimensions of size 1 repeat (one channel over all channels, one pixel over
 //   all pixels), or else the constant [rows, cols], rows = h*w or 1, cols = c or 1, the same for every image.
+// - conv: units are the scales (first row) and zero points of the input's channels, where a quantised input has not one
+//   of each but is a concat of differently scaled parts.
 // - activation, scale_shift, copy, add and mul may change the dtype; sums and products are formed in FP32.
 // - norm, gate: over the channels of each pixel, (v - mean) / sqrt(variance + epsilon) * weight + bias; with rms
 //   v / sqrt(mean of v*v + epsilon) * weight. v of norm is x, plus the second input where there is one; v of gate is
@@ -37,7 +39,7 @@ static inline int cf_dtype_size(cf_dtype dtype) {
 // kernels (kernels/kernel_list.c), shape rules (graph/shape.c) and the checker all read this list.
 #define CF_OPS(CF_OP)                                                                                                  \
     CF_OP(INPUT, "input", 0, 0)             /* the image, h w 3 */                                                     \
-    CF_OP(CONV, "conv", 1, 2)               /* x, [residual]; weight [o,i/g,kh,kw], bias [o] */                        \
+    CF_OP(CONV, "conv", 1, 2)               /* x, [residual]; weight [o,i/g,kh,kw], bias [o], [units [2,i]] */         \
     CF_OP(BATCH_NORM, "batch_norm", 1, 1)   /* x; scale, shift [c]: folded into conv by a pass */                      \
     CF_OP(ACTIVATION, "activation", 1, 1)   /* x */                                                                    \
     CF_OP(SCALE_SHIFT, "scale_shift", 1, 1) /* x * scale + shift: the learnable affine block */                        \

@@ -33,6 +33,9 @@ static cfine_status conv_shape(const cf_graph *graph, const cf_node *node, cf_va
             in->c);
     REQUIRE(weight->shape[0] % attr->groups == 0, "conv: %d outputs in %d groups", weight->shape[0], attr->groups);
     REQUIRE(!bias->data || (bias->rank == 1 && bias->shape[0] == weight->shape[0]), "conv: bias has another length");
+    const cf_constant *units = &node->constants[2];
+    REQUIRE(!units->data || (units->rank == 2 && units->shape[0] == 2 && units->shape[1] == in->c && attr->groups == 1),
+            "conv: units do not fit the input");
     int h = in->h + attr->pad_top + attr->pad_bottom - attr->kernel_h;
     int w = in->w + attr->pad_left + attr->pad_right - attr->kernel_w;
     REQUIRE(h >= 0 && w >= 0, "conv: %dx%d input is smaller than the kernel", in->h, in->w);

@@ -39,7 +39,6 @@ static footprint footprint_of(const cf_step *step) {
     for (int i = 0; i < problem->inputs; i++)
         f.reads[i] = extent_of(&problem->in[i], step->in_offset[i], problem->images);
     f.write = extent_of(&problem->out[0], step->out_offset, problem->images);
-    if (f.halo) f.write.last = f.write.stride, f.write.first = 0; // whole pixels
     return f;
 }
 

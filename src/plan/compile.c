@@ -63,22 +63,47 @@ static cf_problem problem_of(const cf_graph *graph, const cf_placement *placemen
     return problem;
 }
 
+static cfine_status add_halo_step(cf_plan *plan, const cf_graph *graph, const cf_placement *placement, int32_t value,
+                                  cfine_error *err) {
+    cf_plan_tensor tensor = cf_placement_tensor(graph, placement, value);
+    cf_problem problem = {.op = CF_OP_HALO,
+                          .outputs = 1,
+                          .images = plan->chunk,
+                          .threads = plan->request.threads,
+                          .out = {tensor.tensor}};
+    char name[160];
+    snprintf(name, sizeof name, "%s.halo", cf_graph_producer(graph, value)->name);
+    CF_TRY(add_step(plan, name, &problem, NULL, tensor.offset, 0, err));
+    plan->steps[plan->step_count - 1].out_whole = (uint8_t)cf_placement_is_whole(graph, placement, value);
+    return CFINE_OK;
+}
+
+// 1 if the value is a concat of quantised parts whose zero points differ, so that each needs a border of its own.
+static int has_own_zeros(const cf_graph *graph, int32_t value) {
+    const cf_node *node = cf_graph_producer(graph, value);
+    if (node->op != CF_OP_CONCAT || cf_dtype_size(graph->values[value].dtype) != 1) return 0;
+    for (int k = 0; k < node->input_count; k++)
+        if (graph->values[node->inputs[k]].zero != graph->values[value].zero || has_own_zeros(graph, node->inputs[k]))
+            return 1;
+    return 0;
+}
+
+// The border of a buffer in the zero of what it holds.
+static cfine_status add_border(cf_plan *plan, const cf_graph *graph, const cf_placement *placement, int32_t value,
+                               cfine_error *err) {
+    if (!has_own_zeros(graph, value)) return add_halo_step(plan, graph, placement, value, err);
+    const cf_node *concat = cf_graph_producer(graph, value);
+    for (int k = 0; k < concat->input_count; k++) CF_TRY(add_border(plan, graph, placement, concat->inputs[k], err));
+    return CFINE_OK;
+}
+
 // Zeroes the border of a buffer that the node `first` is the first to write.
 static cfine_status add_halo_steps(cf_plan *plan, const cf_graph *graph, const cf_placement *placement, int32_t first,
                                    cfine_error *err) {
     for (int32_t v = 0; v < graph->value_count; v++) {
         const cf_buffer *buffer = &placement->buffers[v];
         if (placement->places[v].root != v || !buffer->bytes || !buffer->halo || buffer->first != first) continue;
-        cf_plan_tensor tensor = cf_placement_tensor(graph, placement, v);
-        cf_problem problem = {.op = CF_OP_HALO,
-                              .outputs = 1,
-                              .images = plan->chunk,
-                              .threads = plan->request.threads,
-                              .out = {tensor.tensor}};
-        char name[160];
-        snprintf(name, sizeof name, "%s.halo", cf_graph_producer(graph, v)->name);
-        CF_TRY(add_step(plan, name, &problem, NULL, tensor.offset, 0, err));
-        plan->steps[plan->step_count - 1].out_whole = (uint8_t)cf_placement_is_whole(graph, placement, v);
+        CF_TRY(add_border(plan, graph, placement, v, err));
     }
     return CFINE_OK;
 }

@@ -41,10 +41,16 @@ static int can_join(const cf_graph *graph, const cf_node *node, int32_t value, c
 
 static cfine_status insert_copy(cf_graph *graph, int32_t position, int32_t input, cfine_error *err) {
     int32_t source = graph->nodes[position].inputs[input];
-    cf_dtype dtype = graph->values[graph->nodes[position].output].dtype;
+    const cf_value *joined = &graph->values[graph->nodes[position].output], *from = &graph->values[source];
+    cf_dtype dtype = joined->dtype;
+    int alike = from->dtype == dtype; // then the copy keeps the scale of what it copies
+    float scale = alike ? from->scale : joined->scale;
+    int32_t zero = alike ? from->zero : joined->zero;
     int32_t copy = cf_graph_add(graph, CF_OP_COPY, NULL, &source, 1, NULL, 0, "%s.copy", graph->nodes[position].name);
     if (copy == CF_NONE) return cf_graph_check(graph, err);
     graph->values[copy].dtype = dtype;
+    graph->values[copy].scale = scale;
+    graph->values[copy].zero = zero;
     // Move the new node from the end to its place.
     cf_node node = graph->nodes[graph->node_count - 1];
     memmove(&graph->nodes[position + 1], &graph->nodes[position],

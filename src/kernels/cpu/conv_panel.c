@@ -81,14 +81,24 @@ size_t cf_conv_packed_size(const cf_problem *problem) {
     return (size_t)g.panels * (cf_conv_panel_bytes(&g) + CF_PANEL * 3 * 4);
 }
 
-// Weight of output o, K run (row, col), element e of the run.
+// Scale and zero point of a channel of a quantised input.
+static float scale_of(const cf_problem *problem, int c) {
+    return problem->constant[2].data ? problem->constant[2].data[c] : problem->in[0].scale;
+}
+
+static int zero_of(const cf_problem *problem, int c) {
+    return problem->constant[2].data ? (int)problem->constant[2].data[problem->in[0].c + c] : problem->in[0].zero;
+}
+
+// Weight of output o, K run (row, col), element e of the run; for a quantised input times the scale of its channel.
 static float weight_at(const cf_problem *problem, const cf_conv_geometry *g, int o, int row, int col, int e) {
     const cf_conv_attr *attr = &problem->attr.conv;
     int channels = problem->in[0].c, kx = g->cols > 1 ? col : e / channels, c = e % channels;
-    return problem->constant[0]
-        .data[(((size_t)o * (size_t)channels + (size_t)c) * (size_t)attr->kernel_h + (size_t)row) *
-                  (size_t)attr->kernel_w +
-              (size_t)kx];
+    float scale = g->group == 4 ? scale_of(problem, c) : 1;
+    return scale * problem->constant[0]
+                       .data[(((size_t)o * (size_t)channels + (size_t)c) * (size_t)attr->kernel_h + (size_t)row) *
+                                 (size_t)attr->kernel_w +
+                             (size_t)kx];
 }
 
 static void put(unsigned char *to, cf_dtype dtype, float value, float scale) {
@@ -100,6 +110,16 @@ static void put(unsigned char *to, cf_dtype dtype, float value, float scale) {
     } else {
         *(int8_t *)to = (int8_t)nearbyintf(value / scale);
     }
+}
+
+// The step of an output's int8 weights: its largest weight, in units of the input, becomes 127.
+static float weight_step(const cf_problem *problem, const cf_conv_geometry *g, int o) {
+    float most = 0;
+    int length = g->groups * g->group + g->tail;
+    for (int row = 0; row < g->rows; row++)
+        for (int col = 0; col < g->cols; col++)
+            for (int e = 0; e < length; e++) most = fmaxf(most, fabsf(weight_at(problem, g, o, row, col, e)));
+    return most > 0 ? most / 127 : 1;
 }
 
 void cf_conv_pack(const cf_problem *problem, void *packed) {
@@ -115,12 +135,9 @@ void cf_conv_pack_for(const cf_problem *problem, void *packed, int shift) {
     float *bias = (float *)((char *)packed + (size_t)g.panels * panel_bytes), *scale = bias + outputs;
     int32_t *offset = (int32_t *)(scale + outputs);
     int length = g.groups * g.group + g.tail, size = cf_dtype_size(in->dtype);
-    size_t count = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w * (size_t)in->c;
-    int zero = in->dtype == CF_S8 ? in->zero + shift : in->zero;
+    if (in->dtype != CF_S8) shift = 0;
     for (int o = 0; o < g.outputs; o++) {
-        float most = 0, step = 1;
-        for (size_t i = 0; i < count; i++) most = fmaxf(most, fabsf(problem->constant[0].data[(size_t)o * count + i]));
-        if (most > 0) step = most / 127;
+        float step = size == 1 ? weight_step(problem, &g, o) : 1;
         unsigned char *to = (unsigned char *)packed + (size_t)(o / CF_PANEL) * panel_bytes + o % CF_PANEL * 4;
         int32_t sum = 0;
         for (int row = 0; row < g.rows; row++)
@@ -128,13 +145,13 @@ void cf_conv_pack_for(const cf_problem *problem, void *packed, int shift) {
                 for (int e = 0; e < length; e++) {
                     unsigned char *at = to + (size_t)(e / g.group) * CF_PANEL * 4 + e % g.group * size;
                     put(at, in->dtype, weight_at(problem, &g, o, row, col, e), step);
-                    if (size == 1) sum += *(int8_t *)at;
+                    if (size == 1) sum += *(int8_t *)at * (zero_of(problem, e % in->c) + shift);
                 }
                 to += (size_t)(g.groups + (g.tail > 0)) * CF_PANEL * 4;
             }
         bias[o] = problem->constant[1].data ? problem->constant[1].data[o] : 0;
-        scale[o] = step * in->scale;
-        offset[o] = -zero * sum;
+        scale[o] = step;
+        offset[o] = -sum;
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fills the border around every image of out[0] with zeros (for quantised tensors: with their zero point). The interior
-// is left alone. Covers the whole pixel of the buffer, so that slices share one border.
+// is left alone. Of a slice only its channels are filled: other parts of a quantised concat have other zero points.
 #include "kernels/kernel.h"
 
 #include <string.h>
@@ -12,7 +12,9 @@ static const char *accept(const cf_problem *problem) {
 
 static void fill(const cf_tensor *out, int n, int y, int x, int64_t pixels) {
     int byte = out->dtype == CF_S8 || out->dtype == CF_U8 ? out->zero : 0;
-    memset(cf_tensor_at(out, n, y, x), byte, (size_t)(pixels * out->pixel) * (size_t)cf_dtype_size(out->dtype));
+    int64_t stretch = out->c == out->pixel ? pixels : 1; // pixels that lie one behind the other
+    for (int64_t i = 0; i < pixels; i += stretch)
+        memset(cf_tensor_at(out, n, y, x + i), byte, (size_t)(stretch * out->c) * (size_t)cf_dtype_size(out->dtype));
 }
 
 static void run(const cf_call *call, const cf_team *team) {
