@@ -14,8 +14,27 @@
 #include "base/cpu.h"
 #include "base/half.h"
 
+// Scales of a concat's parts: powers of two around the tensor's own, so that weights stay exact. Zero points differ too
+// where no border shows them.
+static float part_scale(const cf_problem *p, size_t channel) {
+    return p->in[0].scale * (channel / 4 % 3 == 0 ? 0.5f : channel / 4 % 3 == 1 ? 1 : 2);
+}
+
+static void fill_units(const cf_problem *p, float *values) {
+    size_t channels = (size_t)p->in[0].c;
+    int padded = p->attr.conv.pad_top + p->attr.conv.pad_left + p->attr.conv.pad_bottom + p->attr.conv.pad_right > 0;
+    for (size_t c = 0; c < channels; c++) {
+        values[c] = part_scale(p, c);
+        values[channels + c] = (float)(padded ? p->in[0].zero : (int)(c / 4 * 37 % 256));
+    }
+}
+
 static void fill_constant(const check_case *one, int index, float *values, size_t count, check_random *random) {
     const cf_problem *p = &one->problem;
+    if (index == 2) {
+        fill_units(p, values);
+        return;
+    }
     for (size_t i = 0; i < count; i++) values[i] = check_value(random, one->values);
     if (index != 0) return;
     cf_dtype dtype = p->in[0].dtype;
@@ -31,7 +50,19 @@ static void fill_constant(const check_case *one, int index, float *values, size_
             values[o * each + i] =
                 one->values == CHECK_SATURATE ? 127 * step : ((float)check_below(random, 255) - 127) * step;
         if (each) values[o * each + check_below(random, (uint32_t)each)] = 127 * step;
+        size_t taps = (size_t)(p->attr.conv.kernel_h * p->attr.conv.kernel_w);
+        for (size_t i = 0; i < each && p->constant[2].rank; i++) // the kernel's weights are those times the scale
+            values[o * each + i] *= p->in[0].scale / part_scale(p, i / taps);
     }
+}
+
+static float input_at(const cf_problem *p, const cf_tensor *in, int n, int y, int x, int c) {
+    cf_tensor part = *in;
+    if (p->constant[2].data) {
+        part.scale = p->constant[2].data[c];
+        part.zero = (int)p->constant[2].data[in->c + c];
+    }
+    return cf_tensor_get(&part, n, y, x, c);
 }
 
 // Sum |a||w| + |bias|, through the activation (whose slope is below 1.2), the affine block and the residual.
@@ -54,7 +85,7 @@ static void magnitude(const check_case *one, const cf_call *call, double *result
                             if (y < 0 || y >= in->h || x < 0 || x >= in->w) continue;
                             for (int i = 0; i < group_in; i++)
                                 sum += fabs((double)weight[(size_t)i * taps + (size_t)(ky * attr->kernel_w + kx)] *
-                                            (double)cf_tensor_get(in, n, y, x, o / group_out * group_in + i));
+                                            (double)input_at(p, in, n, y, x, o / group_out * group_in + i));
                         }
                     if (attr->affine) sum = sum * fabs((double)attr->scale) + fabs((double)attr->shift);
                     if (p->inputs > 1) sum += fabs((double)cf_tensor_get(&call->in[1], n, oy, ox, o));
@@ -130,13 +161,14 @@ static void emit(check_run *run, const shape *s, int kind, check_values values, 
     quantise(&p->out[0], in_range * (values == CHECK_RANDOM ? 0.4 : 2) * sqrt(terms) + 1,
              p->out[0].dtype == CF_U8 ? 64 : 3);
     p->constant[0] = (cf_constant){NULL, 4, {s->o, s->c / s->groups, s->kh, s->kw}};
+    if (p->in[0].dtype == CF_U8 && s->groups == 1 && seed % 3 == 0) p->constant[2] = (cf_constant){NULL, 2, {2, s->c}};
     if (seed % 4) p->constant[1] = (cf_constant){NULL, 1, {s->o}};
     for (int i = 0; i < p->inputs; i++) one.in_gap[i] = gap;
     one.out_gap = gap;
     static const char *const value_names[CHECK_VALUES] = {"random", "large", "cancel", "denormal", "saturate"};
-    snprintf(one.name, sizeof one.name, "conv %.30s %s %dx%dx%dx%d o%d k%dx%d s%d g%d %s%s%s", s->name,
+    snprintf(one.name, sizeof one.name, "conv %.30s %s %dx%dx%dx%d o%d k%dx%d s%d g%d %s%s%s%s", s->name,
              kinds[kind].name, s->images, s->h, s->w, s->c, s->o, s->kh, s->kw, s->stride, s->groups,
-             cf_act_name((cf_act)s->act), gap ? " slice" : "", values ? " " : "");
+             cf_act_name((cf_act)s->act), p->constant[2].rank ? " parts" : "", gap ? " slice" : "", values ? " " : "");
     strncat(one.name, values ? value_names[values] : "", sizeof one.name - strlen(one.name) - 1);
     check_emit(run, &one);
 }
