@@ -190,16 +190,26 @@ static const bench_row *find_like(const bench *run, const bench_row *row) {
 }
 
 static void open_rows(bench *run) {
+    int made_up = 0;
     for (int i = 0; i < run->row_count; i++) {
         bench_row *row = &run->rows[i];
         cfine_error error;
         cfine_status status = row->engine == BENCH_CFINE
                                   ? bench_cfine_open(row, &run->args->model, find_like(run, row), &error)
                                   : bench_peer_open(run->peers, row, &error);
+        if (status == CFINE_OK && row->engine == BENCH_CFINE) {
+            cfine_plan_info info = CFINE_INIT(cfine_plan_info);
+            cfine_plan_get_info(cfine_session_plan(bench_cfine_session(row)), &info, NULL);
+            made_up |= info.random_ranges;
+        }
         if (status == CFINE_OK) continue;
         snprintf(row->note, sizeof row->note, "%s", error.message);
         run->failed++;
     }
+    if (made_up)
+        cli_note(
+            "int8 without --calibration runs with the ranges of random pixels: its time counts, its accuracy means "
+            "nothing. Make one: cfine calibrate.");
 }
 
 static int can_run(const bench_row *row) {

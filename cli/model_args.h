@@ -11,8 +11,8 @@ typedef struct cli_model_args {
     int precision;     // index into cli_precisions
     int queries, decoder_layers, batch, threads;
     int size[2];
-    int cpu;            // index into cli_cpu_levels
-    const char *device; // NULL: the CPU
+    int cpu;                 // index into cli_cpu_levels
+    const char *device;      // NULL: the CPU
     const char *calibration; // for int8
 } cli_model_args;
 

@@ -237,6 +237,7 @@ typedef struct cfine_plan_info {
     int64_t weight_bytes;    // packed, shared by all sessions
     int64_t workspace_bytes; // per session
     double flops;            // of one image
+    int random_ranges;       // 1: int8 with ranges of random pixels: its time counts, its results mean nothing
 } cfine_plan_info;
 
 // Builds a plan; the model may be closed afterwards. options may be NULL.

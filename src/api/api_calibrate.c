@@ -162,13 +162,13 @@ cfine_status cfine_calibrate(const cfine_model *model, const char *const *images
     return status;
 }
 
-cfine_status cf_calibrate_for_timing(const cfine_model *model, const cfine_plan_options *options,
-                                     const cf_plan_request *request, cf_calibration **out, cfine_error *err) {
+cfine_status cf_calibrate_for_timing(const cfine_model *model, const cfine_plan_options *options, cf_calibration **out,
+                                     cfine_error *err) {
     picture_source source = {.count = 1,
                              .wanted = {.method = CFINE_RANGE_MINMAX,
                                         .width = options->width,
                                         .height = options->height,
-                                        .threads = request->threads}};
+                                        .threads = options->threads}};
     cfine_status status = calibrate(model, &source, 0, out, err);
     release(&source);
     return status;

@@ -64,7 +64,8 @@ static cf_plan_request request_of(const cfine_plan_options *options) {
     return (cf_plan_request){.precision = options->precision ? options->precision : CFINE_FP32,
                              .batch = options->batch ? options->batch : 1,
                              .threads = options->threads ? options->threads : cf_cpu_count(),
-                             .reference = options->reference};
+                             .reference = options->reference,
+                             .random_ranges = options->precision == CFINE_INT8 && !options->calibration};
 }
 
 // The precisions of a graph's values.
@@ -75,7 +76,7 @@ static cfine_status assign_precision(cf_graph *graph, const cfine_model *model, 
     if (request->precision != CFINE_INT8) return CFINE_OK; // what int8 leaves alone runs in bf16
     cf_calibration *calibration;
     CF_TRY(options->calibration ? cf_calibration_read(options->calibration, &calibration, error)
-                                : cf_calibrate_for_timing(model, options, request, &calibration, error));
+                                : cf_calibrate_for_timing(model, options, &calibration, error));
     for (size_t i = 0; i < options->operator_count && options->operators; i++)
         if (options->operators[i].name && options->operators[i].precision != CFINE_INT8)
             cf_calibration_leave(calibration, options->operators[i].name);
@@ -172,7 +173,8 @@ cfine_status cfine_plan_get_info(const cfine_plan *handle, cfine_plan_info *out,
                             .steps = plan->step_count,
                             .weight_bytes = plan->weight_bytes,
                             .workspace_bytes = plan->workspace_bytes,
-                            .flops = plan->flops};
+                            .flops = plan->flops,
+                            .random_ranges = plan->request.random_ranges};
     cf_write_info(out, &info, sizeof info);
     return CFINE_OK;
 }

@@ -54,8 +54,8 @@ cfine_status cf_raise_operators(cf_graph *graph, const cfine_plan_options *optio
 cfine_status cf_parse_device(const char *device, cf_backend *backend, int32_t *ordinal, cfine_error *error);
 
 // Ranges of a few random images, for plans whose time alone is of interest.
-cfine_status cf_calibrate_for_timing(const cfine_model *model, const cfine_plan_options *options,
-                                     const cf_plan_request *request, cf_calibration **out, cfine_error *err);
+cfine_status cf_calibrate_for_timing(const cfine_model *model, const cfine_plan_options *options, cf_calibration **out,
+                                     cfine_error *err);
 
 // Path of a model that is given by name: what names a file or directory stands for itself; otherwise a folder of that
 // name below CFINE_MODELS, the installed models, or the pulled ones. NULL asks for the bundled default. Free the

@@ -36,9 +36,10 @@ typedef struct cf_plan_tensor {
 typedef struct cf_plan_request {
     cfine_precision precision;
     int batch, threads;
-    int reference;    // 1: reference kernels only
-    cf_target target; // the device
-    int32_t ordinal;  // of the GPU
+    int reference;     // 1: reference kernels only
+    int random_ranges; // 1: the ranges of int8 are made up, for timing alone
+    cf_target target;  // the device
+    int32_t ordinal;   // of the GPU
 } cf_plan_request;
 
 // On a CPU a batch runs in chunks of a few images: each chunk goes through the whole network while its activations are

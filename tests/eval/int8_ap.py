@@ -53,9 +53,9 @@ def main():
         assert "bad.json: is not valid JSON" in err and "truncated?" in err, err
         first = next(iter(file["ranges"]))
         with open(bad, "w") as f:
-            json.dump(dict(file, ranges={k: v for k, v in file["ranges"].items() if "stem3" not in k}), f)
+            json.dump(dict(file, ranges={}), f)
         err = run("detect", *int8, "--calibration", bad, picture, status=1)[1]
-        assert "no range of" in err and "stem3" in err, err
+        assert "no range of " in err and "calibrate again" in err, err
         with open(bad, "w") as f:
             json.dump(dict(file, ranges=dict(file["ranges"], **{first: [float("nan"), 1]})), f)
         run("detect", *int8, "--calibration", bad, picture, status=1)

@@ -192,7 +192,7 @@ static int teardown(void **state) {
 }
 
 static cf_session *open_session(cf_graph *graph, uint32_t features) {
-    cf_plan_request request = {CFINE_INT8, 1, 2, 0, {CF_CPU, features, 0}};
+    cf_plan_request request = {.precision = CFINE_INT8, .batch = 1, .threads = 2, .target = {CF_CPU, features, 0}};
     cf_plan *plan;
     cf_session *session;
     assert_ok(cf_plan_compile(graph, &request, &plan, &error));
