@@ -4,6 +4,7 @@ CFINE := build/release/cli/cfine
 SECONDS ?= 60
 SIZES ?= tiny n s m l x
 PREFIX ?= /usr/local
+BENCH_PYTHON ?= python3
 SCENES := models/tabletop/scenes
 INSTALL := @bash scripts/install_packages.sh
 .PHONY: help build demo test test-gpu check asan tsan fuzz lint format parity bench install clean packages
@@ -22,7 +23,8 @@ help:
 	@echo "  make fuzz      each fuzz target for SECONDS=$(SECONDS) under sanitizers"
 	@echo "  make lint      format, include order, static analysis;  make format  rewrites the format"
 	@echo "  make parity    against the PyTorch reference, and exports through ONNX Runtime: SIZES=\"$(SIZES)\" (needs CFINE_SHARED)"
-	@echo "  make bench     time and accuracy on this machine: BENCH=\"options of cfine bench\""
+	@echo "  make bench     time and accuracy on this machine into README.md and docs/: BENCH_PYTHON=python with the peers,"
+	@echo "                 BENCH=\"options of cfine bench\""
 	@echo "  make install   into PREFIX=$(PREFIX);  make clean  removes build/ and out/"
 
 packages:
@@ -80,7 +82,7 @@ parity: build
 	@python3 tests/export/onnx_against_runtime.py $(CFINE) --sizes $(SIZES) || [ $$? = 77 ]
 
 bench: build
-	$(CFINE) bench $(BENCH)
+	@BENCH_PYTHON=$(BENCH_PYTHON) python3 scripts/bench_readme.py $(CFINE) $(BENCH)
 
 install: packages
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) && cmake --build --preset release

@@ -98,18 +98,18 @@ static int check(const optimize_args *args, opt_search *search) {
 // What there is to choose from
 
 static void list_values(opt_search *search) {
-    static const int queries[] = {200, 150, 100, 50};
+    static const int queries[] = {200, 150, 100, 75, 50};
     const cfine_model_info *info = &search->info;
     search->queries[search->query_count++] = info->queries;
     for (size_t i = 0; i < CLI_COUNT(queries); i++)
         if (queries[i] < info->queries) search->queries[search->query_count++] = queries[i];
     for (int l = info->decoder_layers; l >= 1 && search->layer_count < OPT_MOST_VALUES; l--)
         search->layers[search->layer_count++] = l;
-    for (int tenths = 10; tenths >= 6; tenths--) {
-        int width = (info->width * tenths / 10 + 16) / 32 * 32, height = (info->height * tenths / 10 + 16) / 32 * 32;
-        int known = search->size_count && search->sizes[search->size_count - 1][0] == width &&
-                    search->sizes[search->size_count - 1][1] == height;
-        if (known || width < 64 || height < 64) continue;
+    // Steps of 32 pixels; the first ones shrink one side at a time.
+    static const int less[OPT_MOST_VALUES][2] = {{0, 0}, {0, 1}, {1, 1}, {1, 2}, {2, 2}, {3, 3}, {4, 4}, {6, 6}};
+    for (int i = 0; i < OPT_MOST_VALUES; i++) {
+        int width = info->width - 32 * less[i][0], height = info->height - 32 * less[i][1];
+        if (i && (width < info->width / 2 || height < info->height / 2)) break;
         search->sizes[search->size_count][0] = width;
         search->sizes[search->size_count++][1] = height;
     }
@@ -124,7 +124,9 @@ static cfine_status read_data(opt_search *search, cfine_error *error) {
     opt_take_part(&all, 0, 2, &search->parts[OPT_CHOOSE]);
     opt_take_part(&all, 1, 2, &search->parts[OPT_CONFIRM]);
     int images = all.limit, boxes = all.truth_count;
+    status = cli_check_folder(search->images, &all, error);
     coco_dataset_release(&all);
+    if (status != CFINE_OK) return status;
     if (images < LEAST_PICTURES || !boxes)
         return coco_fail(error, CFINE_ERROR_ARGUMENT,
                          "%s: %d pictures with %d boxes are too few to choose and to confirm with: %d pictures are the "
@@ -198,6 +200,25 @@ static char *describe_search(const optimize_args *args, const opt_search *search
 // ---------------------------------------------------------------------------------------------------------------------
 // Calibrations
 
+static cfine_status make_calibration(opt_search *search, cfine_range_method method, const char *name,
+                                     const cli_inputs *pictures, cfine_error *error) {
+    char *path = cli_format("%s/%s.json", search->folder, name);
+    struct stat info;
+    cfine_status status = CFINE_OK;
+    if (stat(path, &info) != 0) {
+        cfine_calibrate_options wanted = CFINE_INIT(cfine_calibrate_options);
+        wanted.method = method;
+        wanted.judged = -1; // the search judges for itself
+        wanted.threads = search->model_args.threads;
+        cli_note("Calibrating int8 with %zu pictures (%s).", pictures->count, name);
+        status =
+            cfine_calibrate(search->model, (const char *const *)pictures->paths, pictures->count, &wanted, path, error);
+    }
+    search->calibrations[search->calibration_count] = path;
+    search->calibration_names[search->calibration_count++] = cli_format("%s", name);
+    return status;
+}
+
 static cfine_status make_calibrations(opt_search *search, const optimize_args *args, cfine_error *error) {
     for (int i = 0; i < args->calibrations.count; i++) {
         const char *slash = strrchr(args->calibrations.items[i], '/');
@@ -206,6 +227,10 @@ static cfine_status make_calibrations(opt_search *search, const optimize_args *a
             cli_format("%.40s", slash ? slash + 1 : args->calibrations.items[i]);
     }
     if (search->calibration_count) return CFINE_OK;
+    static const struct {
+        cfine_range_method method;
+        const char *name;
+    } methods[] = {{CFINE_RANGE_PERCENTILE, "percentile"}, {CFINE_RANGE_MSE, "mse"}, {CFINE_RANGE_ENTROPY, "entropy"}};
     cli_inputs pictures = {0};
     if (args->calibration_images) {
         char *words[] = {(char *)args->calibration_images};
@@ -220,6 +245,8 @@ static cfine_status make_calibrations(opt_search *search, const optimize_args *a
             pictures.paths[pictures.count++] = cli_picture_path(search->images, part->images[i].file);
     }
     cfine_status status = CFINE_OK;
+    for (size_t i = 0; i < CLI_COUNT(methods) && status == CFINE_OK; i++)
+        status = make_calibration(search, methods[i].method, methods[i].name, &pictures, error);
     cli_inputs_release(&pictures);
     return status;
 }
@@ -301,6 +328,7 @@ static int optimize(opt_search *search, const optimize_args *args) {
         opt_print_json(search);
     else
         opt_print(search);
+    cli_flush_output();
     char *report = report_path(args);
     int saved = opt_save_report(search, report);
     if (saved) cli_note("Report: %s", report);

@@ -31,7 +31,7 @@ static char **picture_paths(const char *folder, const coco_dataset *dataset) {
     return paths;
 }
 
-static cfine_status check_folder(const char *folder, const coco_dataset *dataset, cfine_error *error) {
+cfine_status cli_check_folder(const char *folder, const coco_dataset *dataset, cfine_error *error) {
     struct stat info;
     if (stat(folder, &info) != 0) return coco_fail(error, CFINE_ERROR_NOT_FOUND, "%s: %s", folder, strerror(errno));
     if (!S_ISDIR(info.st_mode))
@@ -134,7 +134,7 @@ cfine_status cli_eval_session(cfine_session *session, const coco_dataset *datase
 cfine_status cli_eval_detector(const cli_detector *detector, const coco_dataset *dataset, const char *folder,
                                const cli_label_map *labels, int progress, cli_eval_run *out, cfine_error *error) {
     *out = (cli_eval_run){0};
-    cfine_status status = check_folder(folder, dataset, error);
+    cfine_status status = cli_check_folder(folder, dataset, error);
     if (status != CFINE_OK) return status;
     char **paths = picture_paths(folder, dataset);
     cfine_image_options image_options = CFINE_INIT(cfine_image_options);

@@ -37,4 +37,7 @@ cfine_status cli_eval_detector(const cli_detector *detector, const coco_dataset 
 // folder too. Free with free().
 char *cli_picture_path(const char *folder, const char *file);
 
+// CFINE_OK if the folder is one and every image of the dataset (up to its limit) has a name.
+cfine_status cli_check_folder(const char *folder, const coco_dataset *dataset, cfine_error *error);
+
 #endif

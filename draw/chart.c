@@ -115,13 +115,16 @@ static int meet(const area *a, const area *b) {
     return a->x0 < b->x1 && b->x0 < a->x1 && a->y0 < b->y1 && b->y0 < a->y1;
 }
 
-// The first of eight places around the point where the label hides nothing and stays inside; 0 if there is none.
+// The first of the places around the point, near ones before far ones, where the label hides nothing and stays inside;
+// 0 if there is none.
 static int find_room(const area *frame, const area *taken, int count, double x, double y, double width, area *out) {
     static const double side[8][2] = {{1, 0}, {-1, 0}, {0, -1}, {0, 1}, {1, -1}, {1, 1}, {-1, -1}, {-1, 1}};
-    for (int k = 0; k < 8; k++) {
-        double gap = side[k][0] != 0 && side[k][1] != 0 ? 6 : 9;
-        double left = side[k][0] > 0 ? x + gap : side[k][0] < 0 ? x - gap - width : x - width / 2;
-        double middle = y + side[k][1] * (gap + 7);
+    for (int k = 0; k < 24; k++) {
+        const double *to = side[k % 8];
+        double gap = to[0] != 0 && to[1] != 0 ? 6 : 9, rows = 1 + 1.2 * (k / 8);
+        double left = to[0] > 0 ? x + gap : to[0] < 0 ? x - gap - width : x - width / 2;
+        double middle = y + to[1] * (gap + 7) * rows;
+        if (k >= 8 && to[1] == 0) continue;
         *out = (area){left, middle - 8, left + width, middle + 8};
         int free = out->x0 >= frame->x0 && out->x1 <= frame->x1 && out->y0 >= frame->y0 && out->y1 <= frame->y1;
         for (int i = 0; i < count && free; i++) free = !meet(out, &taken[i]);

@@ -40,6 +40,9 @@ def onnxruntime(task, numpy, provider="CPUExecutionProvider", package="onnxrunti
     if task["precision"] != "fp32":
         raise Unavailable("the exported file is FP32")
     ort = need("onnxruntime", package)
+    if not hasattr(ort, "InferenceSession") or not hasattr(ort, "get_available_providers"):
+        raise Unavailable("onnxruntime %s is too old, 1.13 reads opset 17: %s -m pip install -U %s" %
+                          (getattr(ort, "__version__", "?"), sys.executable, package))
     if provider not in ort.get_available_providers():
         raise Unavailable("onnxruntime %s has no %s here: %s -m pip install %s, on a machine with an NVIDIA GPU" %
                           (ort.__version__, provider, sys.executable, package))

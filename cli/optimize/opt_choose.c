@@ -101,7 +101,7 @@ static int predict(const opt_search *search, const opt_setting *s, double *loss,
     }
     *loss = fmax(opt_lost(search, plain, OPT_CHOOSE), 0);
     if (s->raised && search->harm > 0) *loss *= fmax(left, 0) / search->harm;
-    *share = plain->share + fmax(extra, 0) / base->milliseconds;
+    *share = fmax(plain->share + extra / base->milliseconds, 1e-3);
     for (int k = 0; k < 3; k++) {
         double knob_loss, knob_share;
         if (!knob_effect(search, k, values[k], &knob_loss, &knob_share)) return 0;

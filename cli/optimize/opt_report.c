@@ -54,7 +54,7 @@ static const opt_result *best_uniform(const opt_search *search) {
 
 static void print_score(const opt_search *search, const opt_result *result, opt_part part) {
     if (result->score[part].ap >= 0)
-        printf(" %7.4f %+7.2f%%", result->score[part].ap, -100 * opt_lost(search, result, part));
+        printf(" %7.4f %+7.2f%%", result->score[part].ap, 0 - 100 * opt_lost(search, result, part));
     else
         printf(" %7s %8s", "-", "-");
 }
@@ -94,7 +94,7 @@ void opt_print(const opt_search *search) {
     printf("\n%s: %s\n", search->output, words);
     printf("  AP %.4f of %.4f on all %d pictures (%+.2f %%; %.2f %% may be lost), %.2f ms, %.1f images/s, %.2fx FP32\n",
            best->score[OPT_ALL].ap, search->results[search->baseline].score[OPT_ALL].ap, search->parts[OPT_ALL].limit,
-           -100 * opt_lost(search, best, OPT_ALL), 100 * search->max_loss, best->milliseconds, images_per_s(best),
+           0 - 100 * opt_lost(search, best, OPT_ALL), 100 * search->max_loss, best->milliseconds, images_per_s(best),
            1 / best->share);
     if (uniform == best)
         printf("  No combination was faster than this uniform setting.\n");
@@ -196,7 +196,7 @@ static void put_summary(FILE *page, const opt_search *search) {
     put_card(page, text, "the fastest uniform setting within the loss");
     snprintf(text, sizeof text, "%.4f", best->score[OPT_ALL].ap);
     put_card(page, text, "AP on all pictures");
-    snprintf(text, sizeof text, "%+.2f %%", -100 * opt_lost(search, best, OPT_ALL));
+    snprintf(text, sizeof text, "%+.2f %%", 0 - 100 * opt_lost(search, best, OPT_ALL));
     put_card(page, text, "of the AP of FP32");
     fprintf(page,
             "</div>\n<p class=\"grey\">%s, %d threads (%s). %d pictures: %d to choose with, the other %d to confirm. "
@@ -224,7 +224,7 @@ static void put_front(FILE *page, const opt_search *search) {
         int front = opt_on_front(search, r), best = r == chosen_of(search);
         points[used] = (draw_point){.label = front || best || r->uniform ? names[used] : NULL,
                                     .x = 1 / r->share,
-                                    .y = -100 * opt_lost(search, r, OPT_CHOOSE),
+                                    .y = 0 - 100 * opt_lost(search, r, OPT_CHOOSE),
                                     .rgb = best         ? 0x1d4ed8
                                            : r->uniform ? 0xf59e0b
                                                         : 0x93c5fd,
@@ -244,7 +244,7 @@ static void put_front(FILE *page, const opt_search *search) {
 
 static void put_score(FILE *page, const opt_search *search, const opt_result *r, opt_part part) {
     if (r->score[part].ap >= 0)
-        fprintf(page, "<td>%.4f</td><td>%+.2f&nbsp;%%</td>", r->score[part].ap, -100 * opt_lost(search, r, part));
+        fprintf(page, "<td>%.4f</td><td>%+.2f&nbsp;%%</td>", r->score[part].ap, 0 - 100 * opt_lost(search, r, part));
     else
         fprintf(page, "<td></td><td></td>");
 }
@@ -257,7 +257,7 @@ static void put_rows(FILE *page, const opt_search *search, int uniform) {
                   "all</th></tr>\n");
     for (int i = 0; i < count; i++) {
         const opt_result *r = list[i];
-        if (uniform && !r->uniform && r != chosen_of(search)) continue;
+        if (r != chosen_of(search) && r->uniform != uniform) continue;
         int bad = 0;
         for (int part = 0; part < OPT_PARTS; part++)
             bad |= r->score[part].ap >= 0 && !opt_good_enough(search, r, (opt_part)part);
@@ -309,7 +309,7 @@ int opt_save_report(const opt_search *search, const char *path) {
             "most one other knob turned. Grey: loses more than is allowed.</p>\n");
     put_rows(file.stream, search, 1);
     put_operators(file.stream, search);
-    fprintf(file.stream, "<h2>Everything that was measured</h2>\n");
+    fprintf(file.stream, "<h2>Combinations that were tried</h2>\n");
     put_rows(file.stream, search, 0);
     fprintf(file.stream, "<p class=\"grey\">The log of the search: <code>");
     put_html(file.stream, search->log.path);

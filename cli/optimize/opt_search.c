@@ -42,7 +42,7 @@ static void tell(const opt_search *search, const opt_result *result, opt_part pa
     char words[256];
     opt_describe(search, &result->setting, words, sizeof words);
     cli_note("  %-52s AP %.4f, %+.2f %%; %.2f of the time of FP32", words, result->score[part].ap,
-             -100 * opt_lost(search, result, part), result->share);
+             0 - 100 * opt_lost(search, result, part), result->share);
 }
 
 // Measures a setting and keeps it among the results.
@@ -53,7 +53,7 @@ static cfine_status add_result(opt_search *search, const opt_setting *setting, i
     *result = (opt_result){.setting = *setting, .uniform = uniform};
     for (int k = 0; k < OPT_PARTS; k++) result->score[k] = (opt_score){-1, -1};
     cfine_status status = opt_measure_accuracy(search, result, part, error);
-    if (status == CFINE_OK) status = opt_measure_times(search, &result, 1, 0.5, 0, error);
+    if (status == CFINE_OK) status = opt_measure_times(search, &result, 1, 0.8, 0, error);
     int refused = status != CFINE_OK && status != CFINE_ERROR_MEMORY && status != CFINE_ERROR_IO &&
                   status != CFINE_ERROR_NOT_FOUND;
     if (refused && search->result_count) { // knobs that do not go together
@@ -104,6 +104,14 @@ static cfine_status measure_precisions(opt_search *search, int batch, cfine_erro
     return status;
 }
 
+// Whoever lost this often what may be lost is not asked for more.
+enum { HOPELESS = 5 };
+
+static int hopeless(opt_search *search, const opt_setting *setting) {
+    const opt_result *result = find_result(search, setting);
+    return result && opt_lost(search, result, OPT_CHOOSE) > HOPELESS * fmax(search->max_loss, 0.005);
+}
+
 // Every knob alone, in one precision.
 static cfine_status measure_knobs(opt_search *search, opt_level level, int calibration, int batch, cfine_error *error) {
     const int counts[] = {search->query_count, search->layer_count, search->size_count};
@@ -115,6 +123,7 @@ static cfine_status measure_knobs(opt_search *search, opt_level level, int calib
             int *const fields[] = {&setting.queries, &setting.layers, &setting.size};
             *fields[knob] = value;
             status = add_result(search, &setting, 1, OPT_CHOOSE, error);
+            if (hopeless(search, &setting)) break;
         }
     return status;
 }
@@ -144,7 +153,7 @@ static cfine_status try_combinations(opt_search *search, cfine_error *error) {
         if (best->score[OPT_CONFIRM].ap >= 0) break;
         status = opt_measure_accuracy(search, best, OPT_CONFIRM, error);
         if (status == CFINE_OK)
-            cli_note("  on the other half of the pictures: %+.2f %%%s", -100 * opt_lost(search, best, OPT_CONFIRM),
+            cli_note("  on the other half of the pictures: %+.2f %%%s", 0 - 100 * opt_lost(search, best, OPT_CONFIRM),
                      opt_good_enough(search, best, OPT_CONFIRM) ? ", confirmed" : ": one step back");
     }
     return status;

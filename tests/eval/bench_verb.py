@@ -65,9 +65,38 @@ def main():
         missing = rows("--engine", "onnxruntime,openvino,pytorch", "--python", folder + "/python", "--runs", "2")
         assert all("pip install" in r["note"] for r in missing), missing
 
+    # Engines of a wrong version are told too, whatever they lack.
+    with tempfile.TemporaryDirectory() as folder:
+        stubs = {"numpy": "", "onnxruntime": "__version__ = '1.2'", "openvino": "__version__ = '2021.4'", "torch": "__version__ = '2.1'\nfloat32 = bfloat16 = None",
+                 "transformers": "__version__ = '4.30'"}
+        for module, text in stubs.items():
+            with open("%s/%s.py" % (folder, module), "w") as f:
+                f.write(text)
+        with open(folder + "/python", "w") as f:
+            f.write("#!/bin/sh\nPYTHONPATH=%s exec %s -S \"$@\"\n" % (folder, sys.executable))
+        os.chmod(folder + "/python", 0o755)
+        old = rows("--engine", "onnxruntime,openvino,pytorch,torch-compile,cfine", "--python", folder + "/python", "--runs", "2")
+        assert all("too old" in r["note"] or "4.50" in r["note"] for r in old[:4]) and "mean_ms" in old[4], old
+        assert "pip install -U" in old[0]["note"] and "2021.4" in old[1]["note"] and "4.30" in old[2]["note"], old
+
+        # Pictures of the rows, and what cannot be drawn.
+        svg, png = folder + "/rows.svg", folder + "/rows.png"
+        run("--precision", "fp32,bf16", "--batch", "1,2", "--runs", "2", "--picture", svg, "--picture", png)
+        text = open(svg).read()
+        assert text.startswith("<svg") and "cfine bf16, batch 2" in text and text.count("<rect") >= 5, text
+        assert open(png, "rb").read(8) == b"\x89PNG\r\n\x1a\n"
+        run("--runs", "2", "--picture", folder + "/rows.gif", status=2)
+        run("--runs", "2", "--picture", "/no/where/rows.svg", status=1)
+
+        # The table: sections, rows of every engine (missing here), batches and queries.
+        table = rows("--table", "--python", folder + "/python", "--runs", "2", "--warmup", "0")
+        assert [r["engine"] for r in table[:6]] == ["pytorch", "pytorch", "torch-compile", "onnxruntime", "openvino", "openvino"], table
+        assert [r["batch"] for r in table if r["section"] == "Batches"] == [1, 2, 4, 8, 16]
+        assert "**Batches**" in run("--table", "--python", folder + "/python", "--runs", "2", "--warmup", "0", "--markdown")[0]
+
     assert "The slowest steps" in run("--runs", "2", "--profile")[0]
     assert run("--runs", "2", "--markdown")[0].count("| images/s |") == 1
-    for words in (["--scope", "image"], ["--scope", "sideways"], ["--batch", "0"], ["--batch", "1,1"], ["--batch", ""], ["--precision", "fp8"], ["--json", "--profile"], ["--data", "x"]):
+    for words in (["--scope", "image"], ["--scope", "sideways"], ["--batch", "0"], ["--batch", "1,1"], ["--batch", ""], ["--precision", "fp8"], ["--json", "--profile"], ["--data", "x"], ["--table", "--batch", "1"]):
         run(*words, status=2)
     print("cfine bench: all as expected")
 

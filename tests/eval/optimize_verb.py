@@ -112,7 +112,7 @@ def bad_input(common, folder, truth, data):
         assert not os.path.exists(out) and not [f for f in os.listdir(folder) if ".tmp-" in f], os.listdir(folder)
 
     os.mkdir(folder + "/empty")
-    fails("none of the", "--images", folder + "/empty")
+    fails("none of ", "--images", folder + "/empty")
     fails("is not a folder", "--images", truth)
     fails("too few", annotations=[])
     fails("too few", images=data["images"][:2], annotations=[a for a in data["annotations"] if a["image_id"] <= 2])

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "draw/chart.h"
 #include "draw/draw.h"
 #include "draw/encode.h"
 #include "draw/text.h"
@@ -176,6 +177,48 @@ static void test_files_can_be_read(void **state) {
     free(wide.rgb);
 }
 
+// A chart with odd values and texts is valid in both formats, and its bars are where they should be.
+static void test_charts(void **state) {
+    (void)state;
+    draw_bar bars[] = {
+        {.heading = "group", .label = "long", .value = "10 ms", .length = 10, .tail = 12, .rgb = 0x0000ff},
+        {.label = "<a & \"b\">\xff", .value = "missing: install it", .rgb = 0xff0000},
+        {.label = "short", .value = "1 ms", .length = 1, .rgb = 0x00ff00}};
+    draw_point points[] = {{"a", 1, 1, 0xff0000, 1}, {"b", 1, 1, 0xff0000, 1}, {NULL, 5, 0.5, 0x00ff00, 0}};
+    draw_canvas *canvas = draw_canvas_create(400, 600);
+    double below = draw_bars(canvas, 10, 10, 380, bars, 3);
+    assert_true(below > 60 && below < 300);
+    draw_points(canvas, 10, below, 380, 200, "x", "y", points, 3);
+    draw_points(canvas, 10, below, 380, 200, "x", "y", points, 1); // no range
+    uint8_t *bytes;
+    size_t size;
+    assert_ok(draw_canvas_svg(canvas, &bytes, &size, &error));
+    char *text = (char *)bytes;
+    assert_non_null(strstr(text, "&lt;a &amp; &quot;b&quot;&gt;?</text>"));
+    assert_null(strstr(text, "nan"));
+    assert_null(strstr(text, "inf"));
+    free(bytes);
+    assert_ok(draw_canvas_png(canvas, 1, &bytes, &size, &error));
+    cfine_image image;
+    assert_ok(cfine_image_decode(bytes, size, NULL, &image, &error));
+    assert_int_equal(image.width, 400);
+    int blue = 0, green = 0;
+    for (int y = 0; y < (int)below; y++)
+        for (int x = 0; x < 400; x++) {
+            const uint8_t *p = pixel(&image, x, y);
+            blue += p[2] > 200 && p[0] < 60 && p[1] < 60;
+            green += p[1] > 200 && p[0] < 60 && p[2] < 60;
+        }
+    assert_true(blue > 6 * green && green > 100); // ten times as long, and the tail
+    cfine_image_release(&image);
+    free(bytes);
+    draw_canvas_release(canvas);
+    assert_fails(draw_canvas_svg(NULL, &bytes, &size, &error), CFINE_ERROR_MEMORY, "memory");
+    canvas = draw_canvas_create(1e6, 1e6);
+    assert_fails(draw_canvas_png(canvas, 1, &bytes, &size, &error), CFINE_ERROR_ARGUMENT, "too large");
+    draw_canvas_release(canvas);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frame_is_where_the_box_is),
@@ -186,6 +229,7 @@ int main(void) {
         cmocka_unit_test(test_long_text_is_cut),
         cmocka_unit_test(test_many_labels_do_not_cover_each_other),
         cmocka_unit_test(test_files_can_be_read),
+        cmocka_unit_test(test_charts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
