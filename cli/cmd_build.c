@@ -10,12 +10,15 @@
 typedef struct {
     cli_model_args model;
     const char *output;
+    int quick;
 } build_args;
 
 static const cli_option options[] = {
     CLI_MODEL_OPTIONS(build_args, model),
     {"output", 'o', "FILE", "the plan file to write", CLI_TEXT, offsetof(build_args, output),
      .completion = CLI_COMPLETE_FILES},
+    {"quick", 0, NULL, "take kernels in their usual order instead of timing them", CLI_FLAG,
+     offsetof(build_args, quick)},
 };
 
 static void describe(const cfine_plan *plan, const char *path) {
@@ -34,6 +37,7 @@ static cfine_status build(const build_args *args, cfine_error *error) {
     if (status != CFINE_OK || (status = cfine_model_open(args->model.model, &model, error)) != CFINE_OK) return status;
     options_of_plan.plan.struct_size = sizeof options_of_plan.plan;
     if (!options_of_plan.plan.threads) options_of_plan.plan.threads = options_of_plan.session.threads;
+    options_of_plan.plan.tune = !args->quick;
     status = cfine_plan_build(model, &options_of_plan.plan, &plan, error);
     if (status == CFINE_OK) status = cfine_plan_save(plan, args->output, error);
     if (status == CFINE_OK) describe(plan, args->output);
@@ -58,7 +62,9 @@ const cli_verb cli_verb_build = {
     .summary = "compile a model into a plan file",
     .operands = "",
     .about = "A plan holds the packed weights and every decision for one kind of processor; every verb takes it as\n"
-             "--model. It is refused, with what to do, where version or processor do not fit.\n",
+             "--model. The kernels of each step are timed on this machine, best left alone meanwhile, and the\n"
+             "fastest is taken; `cfine info --plan FILE.plan` shows the times. It is refused, with what to do, where "
+             "version or processor do not fit.\n",
     .example = "cfine build --model dfine-nano-coco --precision bf16 -o nano.plan\n"
                "cfine detect --model nano.plan photo.jpg\n",
     .options = options,

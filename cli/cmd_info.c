@@ -155,8 +155,14 @@ static cfine_status print_plan(const subject *it, cfine_error *error) {
     cfine_step_time *steps = cli_alloc(count, sizeof *steps);
     cfine_session_step_times(session, steps, count);
     printf("%-14s %-28s %9s  %s\n", "operator", "kernel", "MFLOP", "step");
-    for (size_t i = 0; i < count; i++)
-        printf("%-14s %-28s %9.2f  %s\n", steps[i].op, steps[i].kernel, steps[i].flops / 1e6, steps[i].name);
+    for (size_t i = 0; i < count; i++) {
+        cfine_tried tried[16];
+        size_t timed = cfine_plan_tried(it->plan, i, tried, sizeof tried / sizeof *tried);
+        printf("%-14s %-28s %9.2f  %s", steps[i].op, steps[i].kernel, steps[i].flops / 1e6, steps[i].name);
+        for (size_t k = 0; k < timed && k < sizeof tried / sizeof *tried; k++)
+            printf("%s%s %.3f", k ? ", " : "  [ms: ", tried[k].kernel, tried[k].milliseconds);
+        puts(timed ? "]" : "");
+    }
     free(steps);
     cfine_session_close(session);
     return CFINE_OK;

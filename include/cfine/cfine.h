@@ -152,6 +152,7 @@ typedef struct cfine_plan_options {
     const cfine_operator_precision *operators;
     size_t operator_count;
     int random_ranges; // 1: int8 without a calibration takes ranges of random pixels: for timing, not for use
+    int tune; // 1: time the kernels that could run each step and take the fastest (CPU; seconds); 0: the usual order
 } cfine_plan_options;
 
 // What was measured of a plan, kept within its file.
@@ -324,6 +325,16 @@ typedef struct cfine_calibrate_options {
 // read.
 CFINE_API cfine_status cfine_calibrate(const cfine_model *model, const char *const *images, size_t count,
                                        const cfine_calibrate_options *options, const char *path, cfine_error *error);
+
+// A kernel that was timed for a step while the plan was built with tune = 1.
+typedef struct cfine_tried {
+    const char *kernel;
+    double milliseconds;
+} cfine_tried;
+
+// Fills up to `capacity` entries with what was timed for step number `step`, in the order of cfine_session_step_times,
+// and returns how many there are; 0 where nothing was timed. Strings live as long as the library.
+CFINE_API size_t cfine_plan_tried(const cfine_plan *plan, size_t step, cfine_tried *out, size_t capacity);
 
 // Writes the graph of a model, one operator a line with shapes, to a C stream opened by the caller.
 // passes = 0: as built from the paper; 1: after all graph passes. `stream` is a FILE *.

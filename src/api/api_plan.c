@@ -65,6 +65,7 @@ static cf_plan_request request_of(const cfine_plan_options *options) {
                              .batch = options->batch ? options->batch : 1,
                              .threads = options->threads ? options->threads : cf_cpu_count(),
                              .reference = options->reference,
+                             .tune = options->tune,
                              .random_ranges = options->precision == CFINE_INT8 && !options->calibration};
 }
 
@@ -177,6 +178,14 @@ cfine_status cfine_plan_get_info(const cfine_plan *handle, cfine_plan_info *out,
                             .random_ranges = plan->request.random_ranges};
     cf_write_info(out, &info, sizeof info);
     return CFINE_OK;
+}
+
+size_t cfine_plan_tried(const cfine_plan *handle, size_t step, cfine_tried *out, size_t capacity) {
+    if (!handle || step >= (size_t)handle->plan->step_count) return 0;
+    const cf_step *it = &handle->plan->steps[step];
+    for (size_t i = 0; i < (size_t)it->tried_count && i < capacity && out; i++)
+        out[i] = (cfine_tried){it->tried[i].kernel->name, (double)it->tried[i].milliseconds};
+    return (size_t)it->tried_count;
 }
 
 const char *cfine_plan_label(const cfine_plan *plan, int label) {

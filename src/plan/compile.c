@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "plan/tune.h"
 
 enum { PACK_ALIGNMENT = 64 };
 
@@ -32,6 +33,7 @@ static cfine_status add_step(cf_plan *plan, const char *name, const cf_problem *
     step->bytes += tensor_bytes(&problem->out[0]);
     step->kernel = cf_kernel_select(problem, &plan->request.target, plan->request.reference);
     if (!step->kernel) return cf_fail(err, CFINE_ERROR_INTERNAL, "%s: no kernel for %s", name, cf_op_name(problem->op));
+    if (plan->tuner) CF_TRY(cf_tune(plan->tuner, plan->steps, plan->step_count, step, err));
     step->name = cf_strdup(name);
     if (!step->name) return cf_fail_memory(err, "plan", strlen(name));
     plan->step_count++;
@@ -171,7 +173,13 @@ cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf
         plan->steps = cf_alloc((size_t)graph->node_count * 2, sizeof *plan->steps); // a HALO step each at most
     }
     if (!plan || !plan->steps) status = cf_fail_memory(err, "plan", sizeof *plan->steps * (size_t)graph->node_count);
+    if (status == CFINE_OK && request->tune && !request->reference && request->target.backend == CF_CPU)
+        status = cf_tuner_create(request, &plan->tuner, err);
     if (status == CFINE_OK) status = add_steps(plan, graph, &placement, err);
+    if (plan) {
+        cf_tuner_destroy(plan->tuner);
+        plan->tuner = NULL;
+    }
     if (status == CFINE_OK) cf_plan_find_barriers(plan);
     if (status == CFINE_OK) status = pack(plan, graph, err);
     if (status == CFINE_OK) {

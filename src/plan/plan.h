@@ -16,6 +16,14 @@
 #include "kernels/kernel.h"
 #include "model/model_config.h"
 
+enum { CF_TRIED = 6 };
+
+// A kernel that was timed for a step.
+typedef struct cf_tried {
+    const cf_kernel *kernel;
+    float milliseconds;
+} cf_tried;
+
 // One kernel call. Tensors are in the workspace at byte offsets, packed constants in the weights.
 typedef struct cf_step {
     const cf_kernel *kernel;
@@ -24,8 +32,10 @@ typedef struct cf_step {
     int64_t in_offset[CF_MAX_INPUTS], out_offset;
     uint8_t in_whole[CF_MAX_INPUTS], out_whole; // 1: the tensor holds the whole batch, not one chunk
     int64_t packed_offset, packed_bytes;
-    int32_t waits;       // 1: the team must meet before this step, see barriers.c
-    double flops, bytes; // of one image: operations, and the least traffic
+    int32_t waits;            // 1: the team must meet before this step, see barriers.c
+    double flops, bytes;      // of one image: operations, and the least traffic
+    cf_tried tried[CF_TRIED]; // when the plan was tuned: what was timed for this step or one like it
+    int32_t tried_count;
 } cf_step;
 
 typedef struct cf_plan_tensor {
@@ -37,6 +47,7 @@ typedef struct cf_plan_request {
     cfine_precision precision;
     int batch, threads;
     int reference;     // 1: reference kernels only
+    int tune;          // 1: kernels are timed, not taken in the order of their list
     int random_ranges; // 1: the ranges of int8 are made up, for timing alone
     cf_target target;  // the device
     int32_t ordinal;   // of the GPU
@@ -58,8 +69,9 @@ typedef struct cf_plan {
     atomic_int references;
     cf_step *steps;
     int32_t step_count;
-    int32_t chunk;    // images a step works on at once
-    uint8_t *weights; // packed constants of all steps, 64-byte aligned
+    struct cf_tuner *tuner; // while a plan is compiled whose kernels are timed; else NULL
+    int32_t chunk;          // images a step works on at once
+    uint8_t *weights;       // packed constants of all steps, 64-byte aligned
     int64_t weight_bytes, workspace_bytes;
     void *device_weights[CF_CUDA_MAX_DEVICES]; // the same on each GPU that a session runs on, see device_weights.c
     int borrowed;                              // 1: weights point into `file` or into memory of the caller

@@ -14,7 +14,7 @@
 #include "base/memory.h"
 
 enum {
-    FORMAT = 3,
+    FORMAT = 4,
     PAGE = 4096,
     MAX_STEPS = 1 << 16,
     MAX_NAMES = 1 << 20,
@@ -56,6 +56,10 @@ typedef struct step_record {
     uint8_t in_whole[CF_MAX_INPUTS], out_whole;
     int64_t packed_offset, packed_bytes;
     double flops, bytes;
+    struct {
+        char kernel[60];
+        float milliseconds;
+    } tried[CF_TRIED]; // unused ones have no name
 } step_record;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -97,6 +101,10 @@ static void put_step(sink *out, const cf_step *step) {
     record.packed_bytes = step->packed_bytes;
     record.flops = step->flops;
     record.bytes = step->bytes;
+    for (int i = 0; i < step->tried_count; i++) {
+        strncpy(record.tried[i].kernel, step->tried[i].kernel->name, sizeof record.tried[i].kernel - 1);
+        record.tried[i].milliseconds = step->tried[i].milliseconds;
+    }
     put(out, &record, sizeof record);
 }
 
@@ -317,6 +325,18 @@ static cfine_status read_about(const about *record, const char *name, cf_plan *p
     return CFINE_OK;
 }
 
+static int read_tried(const step_record *record, cf_step *step) {
+    for (int i = 0; i < CF_TRIED && record->tried[i].kernel[0]; i++) {
+        float milliseconds = record->tried[i].milliseconds;
+        const cf_kernel *kernel = memchr(record->tried[i].kernel, 0, sizeof record->tried[i].kernel)
+                                      ? cf_kernel_find(record->tried[i].kernel)
+                                      : NULL;
+        if (!kernel || !(milliseconds >= 0 && milliseconds < 1e9f)) return 0;
+        step->tried[step->tried_count++] = (cf_tried){kernel, milliseconds};
+    }
+    return 1;
+}
+
 static cfine_status read_steps(const header *head, const uint8_t *data, const char *name, uint32_t features,
                                cf_plan *plan, cfine_error *err) {
     const step_record *records = (const step_record *)(data + sizeof(header) + sizeof(about));
@@ -339,6 +359,7 @@ static cfine_status read_steps(const header *head, const uint8_t *data, const ch
         step->out_whole = record->out_whole;
         for (int k = 0; k < CF_MAX_CONSTANTS; k++) step->problem.constant[k].data = NULL;
         if (memchr(record->kernel, 0, sizeof record->kernel)) step->kernel = cf_kernel_find(record->kernel);
+        if (!read_tried(record, step)) return damaged(name, "times of a step", err);
         if (!check_step(step, plan, features)) return damaged(name, "a step", err);
         step->name = take_name(&names, end);
         if (!step->name) return damaged(name, "step names", err);

@@ -52,7 +52,7 @@ static void memory_never_overlaps(void **state) {
     }
 }
 
-static cf_plan *build_tiny(int passes, int batch, int threads) {
+static cf_plan *build_tuned(int passes, int batch, int threads, int tune) {
     cf_checkpoint *checkpoint;
     cf_graph *graph;
     cf_plan *plan;
@@ -63,6 +63,7 @@ static cf_plan *build_tiny(int passes, int batch, int threads) {
                                .batch = batch,
                                .threads = threads,
                                .target = {.backend = CF_CPU, .features = cf_cpu_features()}};
+    request.tune = tune;
     assert_ok(cf_plan_compile(graph, &request, &plan, &error));
     plan->detections = plan->queries;
     plan->label_names = cf_alloc((size_t)plan->labels, sizeof *plan->label_names);
@@ -70,6 +71,10 @@ static cf_plan *build_tiny(int passes, int batch, int threads) {
     cf_graph_destroy(graph);
     cf_checkpoint_close(checkpoint);
     return plan;
+}
+
+static cf_plan *build_tiny(int passes, int batch, int threads) {
+    return build_tuned(passes, batch, threads, 0);
 }
 
 // Logits of made-up images; the caller frees them.
@@ -195,6 +200,37 @@ static void plan_files_run_as_built(void **state) {
     unlink(path);
 }
 
+// A tuned plan runs what was fastest, says what was timed, and keeps both in its file.
+static void tuned_plans_keep_their_times(void **state) {
+    (void)state;
+    cf_plan *plan = build_tuned(1, 1, 2, 1), *opened;
+    snprintf(path, sizeof path, "/tmp/cfine-test-%ld.plan", (long)getpid());
+    assert_ok(cf_planfile_save(plan, path, &error));
+    assert_ok(cf_planfile_open(path, cf_cpu_features(), &opened, &error));
+    int timed = 0;
+    for (int i = 0; i < plan->step_count; i++) {
+        const cf_step *step = &plan->steps[i], *again = &opened->steps[i];
+        assert_int_equal(step->tried_count, again->tried_count);
+        float least = 1e9f;
+        const cf_kernel *fastest = step->kernel;
+        for (int k = 0; k < step->tried_count; k++) {
+            assert_ptr_equal(step->tried[k].kernel, again->tried[k].kernel);
+            assert_true(step->tried[k].milliseconds > 0);
+            if (step->tried[k].milliseconds < least)
+                least = step->tried[k].milliseconds, fastest = step->tried[k].kernel;
+        }
+        assert_ptr_equal(step->kernel, fastest);
+        assert_ptr_equal(again->kernel, fastest);
+        timed += step->tried_count > 0;
+    }
+    assert_true(timed > 20 || plan->request.target.features == 0);
+    float *got = run_plan(opened, 1, 2);
+    cf_free(got);
+    cf_plan_release(plan);
+    cf_plan_release(opened);
+    unlink(path);
+}
+
 static void refuse(const uint8_t *data, size_t size, cfine_status status, const char *words) {
     cf_plan *plan;
     assert_fails(cf_planfile_parse(data, size, "x.plan", cf_cpu_features(), &plan, &error), status, words);
@@ -269,6 +305,7 @@ int main(void) {
         cmocka_unit_test(memory_never_overlaps),         cmocka_unit_test(passes_shrink_and_threads_agree),
         cmocka_unit_test(plan_files_run_as_built),       cmocka_unit_test(damaged_plan_files_are_refused),
         cmocka_unit_test(forged_plan_files_are_refused), cmocka_unit_test(boxes_stay_exact),
+        cmocka_unit_test(tuned_plans_keep_their_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
