@@ -63,8 +63,8 @@ const cli_verb cli_verb_build = {
     .operands = "",
     .about = "A plan holds the packed weights and every decision for one kind of processor; every verb takes it as\n"
              "--model. The kernels of each step are timed on this machine, best left alone meanwhile, and the\n"
-             "fastest is taken; `cfine info --plan FILE.plan` shows the times. It is refused, with what to do, where "
-             "version or processor do not fit.\n",
+             "fastest is taken; `cfine info --plan FILE.plan` shows the times. A plan is refused, with what to do,\n"
+             "where version or processor do not fit.\n",
     .example = "cfine build --model dfine-nano-coco --precision bf16 -o nano.plan\n"
                "cfine detect --model nano.plan photo.jpg\n",
     .options = options,
