@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every GPU kernel once, best first; the last of each operator accepts everything. To add one: a CUDA C function in
 // cuda/kernels/<family>.cu, its cf_kernel (refuse, pack, launch) in cuda/<family>_cuda.c, and its name here.
+#include "cuda/conv_tiles.h"
 #include "kernels/kernel.h"
 
 // One line an operator, one entry a kernel: X(kernel).
 #define CF_BATCH_NORM_KERNELS(X) X(cf_batch_norm_cuda)
+#define CF_CONV_TILE_KERNELS(X, instruction, rows, columns, down, across, stages, splits, blocks)                      \
+    X(cf_conv_##instruction##_f16_##rows##x##columns##_k##splits)                                                      \
+    X(cf_conv_##instruction##_bf16_##rows##x##columns##_k##splits)
+#define CF_CONV_KERNELS(X)                                                                                             \
+    CF_CONV_TILES(CF_CONV_TILE_KERNELS, X) X(cf_conv_cuda_depthwise) X(cf_conv_cuda_stem) X(cf_conv_cuda_any)
 #define CF_ACTIVATION_KERNELS(X) X(cf_activation_cuda)
 #define CF_SCALE_SHIFT_KERNELS(X) X(cf_scale_shift_cuda)
 #define CF_ADD_KERNELS(X) X(cf_add_cuda)
@@ -28,6 +34,7 @@
 // Every list with its operator: L(enumerator, LIST).
 #define CF_KERNEL_LISTS(L)                                                                                             \
     L(BATCH_NORM, CF_BATCH_NORM_KERNELS)                                                                               \
+    L(CONV, CF_CONV_KERNELS)                                                                                           \
     L(ACTIVATION, CF_ACTIVATION_KERNELS)                                                                               \
     L(SCALE_SHIFT, CF_SCALE_SHIFT_KERNELS)                                                                             \
     L(ADD, CF_ADD_KERNELS)                                                                                             \

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the hosts of the GPU's convolution kernels share.
+#ifndef CF_CUDA_CONV_CUDA_H
+#define CF_CUDA_CONV_CUDA_H
+
+#include "cuda/conv_args.h"
+#include "cuda/queue.h"
+#include "kernels/kernel.h"
+
+// The arguments of a call whose packed constants are `weight_bytes` of weights, then the bias.
+cf_conv_args cf_conv_args_of(const cf_call *call, size_t weight_bytes);
+
+// Bytes of a bias as the kernels read it, and writing it.
+size_t cf_conv_bias_bytes(const cf_problem *problem);
+void cf_conv_pack_bias(const cf_problem *problem, float *bias);
+
+// 1 if eight channels, at a multiple of eight, of every pixel of the tensor start at a multiple of 16 bytes.
+int cf_conv_is_aligned(const cf_tensor *tensor);
+
+// NULL if conv.cuh can store the output and read the residual.
+const char *cf_conv_refuse_output(const cf_problem *problem);
+
+static inline int cf_conv_is_half(cf_dtype dtype) {
+    return dtype == CF_F16 || dtype == CF_BF16;
+}
+
+static inline size_t cf_conv_round_up(size_t count, size_t unit) {
+    return (count + unit - 1) / unit * unit;
+}
+
+#endif

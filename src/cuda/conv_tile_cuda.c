@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions on tensor cores, one kernel for each tile of cuda/conv_tiles.h: cuda/kernels/conv_wgmma.cu, conv_mma.cu.
+#include <string.h>
+
+#include "base/half.h"
+#include "cuda/conv_cuda.h"
+#include "cuda/conv_tiles.h"
+
+typedef struct tile {
+    const char *function;
+    int rows, columns, threads, stages, splits, blocks;
+    int rate; // products that a multiprocessor forms in a cycle
+} tile;
+
+enum { MMA_RATE = 1200, WGMMA_RATE = 1750, ROW_BYTES = 128 };
+
+static int steps_of(const cf_problem *problem) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    return (attr->kernel_h * attr->kernel_w * problem->in[0].c + CF_CONV_STEP - 1) / CF_CONV_STEP;
+}
+
+static size_t weight_bytes_of(const cf_problem *problem) {
+    return (size_t)problem->out[0].c * (size_t)steps_of(problem) * ROW_BYTES;
+}
+
+static size_t packed_size(const cf_problem *problem) {
+    return weight_bytes_of(problem) + cf_conv_bias_bytes(problem);
+}
+
+// Packed: [output][tap][channel] in the input's type, each output's line filled up with zeros to whole steps.
+static void pack(const cf_problem *problem, void *packed) {
+    size_t outputs = (size_t)problem->out[0].c, inputs = (size_t)problem->in[0].c;
+    size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;
+    size_t line = (size_t)steps_of(problem) * CF_CONV_STEP;
+    int bf16 = problem->in[0].dtype == CF_BF16;
+    uint16_t *to = packed;
+    memset(to, 0, weight_bytes_of(problem));
+    for (size_t o = 0; o < outputs; o++)
+        for (size_t i = 0; i < inputs; i++)
+            for (size_t t = 0; t < taps; t++) {
+                float value = problem->constant[0].data[(o * inputs + i) * taps + t];
+                to[o * line + t * inputs + i] = bf16 ? cf_f32_to_bf16(value) : cf_f32_to_f16(value);
+            }
+    cf_conv_pack_bias(problem, (float *)(void *)((char *)packed + weight_bytes_of(problem)));
+}
+
+static const char *refuse(const cf_problem *problem, cf_dtype dtype) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    const cf_tensor *in = &problem->in[0];
+    if (attr->groups != 1) return "wants one group";
+    if (in->dtype != dtype) return "wants another input type";
+    if (in->c % 8 || !cf_conv_is_aligned(in)) return "wants channels and strides in multiples of 8";
+    if (attr->kernel_h * attr->kernel_w > 32 || attr->kernel_w > 31) return "wants at most 32 taps";
+    if ((int64_t)problem->images * problem->out[0].h * problem->out[0].w > INT32_MAX / 2) return "too many pixels";
+    return cf_conv_refuse_output(problem);
+}
+
+static size_t shared_bytes(const tile *t) {
+    size_t stages = (size_t)(t->stages * (t->rows + t->columns) * ROW_BYTES);
+    size_t sums = (size_t)(t->rows * (t->columns + 8)) * sizeof(float);
+    return stages > sums ? stages : sums;
+}
+
+static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
+    cf_conv_args args = cf_conv_args_of(call, weight_bytes_of(call->problem));
+    if (args.pixels == 0) return;
+    args.steps = steps_of(call->problem);
+    args.columns = (int32_t)cf_cuda_blocks(args.out.c, t->columns);
+    uint32_t blocks = cf_cuda_blocks(args.pixels, t->rows) * (uint32_t)args.columns * (uint32_t)t->splits;
+    const void *arguments[] = {&args};
+    cf_cuda_launch(queue, t->function, (cf_cuda_shape){blocks, 1, 1}, (cf_cuda_shape){(uint32_t)t->threads, 1, 1},
+                   shared_bytes(t), arguments);
+}
+
+// Cycles, roughly: blocks that share a multiprocessor share its tensor cores and its way to the L2 cache; alone, a
+// block waits for the latency of each step.
+static double estimate(const cf_problem *problem, const tile *t) {
+    enum { START = 2500, STEP_LATENCY = 220, L2_BYTES = 40, SUMS_PER_CYCLE = 16, CLUSTER = 1200 };
+    double pixels = (double)problem->images * problem->out[0].h * problem->out[0].w;
+    double blocks =
+        (double)cf_cuda_blocks((int64_t)pixels, t->rows) * cf_cuda_blocks(problem->out[0].c, t->columns) * t->splits;
+    double steps = (double)((steps_of(problem) + t->splits - 1) / t->splits);
+    double multiply = (double)t->rows * t->columns * CF_CONV_STEP / t->rate;
+    double load = (double)(t->rows + t->columns) * ROW_BYTES / L2_BYTES;
+    double step = multiply > load ? multiply : load, share = blocks / problem->threads;
+    double together = share < 1 ? 1 : share < t->blocks ? share : t->blocks;
+    double each = steps * (step * together > STEP_LATENCY ? step * together : STEP_LATENCY);
+    each += START + (double)t->rows * t->columns / t->splits / SUMS_PER_CYCLE + (t->splits > 1 ? CLUSTER : 0);
+    double rounds = share / together;
+    // The last round is as long as a full one.
+    if (rounds < 8) rounds = (double)cf_cuda_blocks((int64_t)blocks, (int64_t)(problem->threads * together + 0.5));
+    return each * rounds;
+}
+
+#define TILE(from, to, dtype, DTYPE, instruction, RATE, ROWS, COLUMNS, DOWN, ACROSS, STAGES, SPLITS, BLOCKS)           \
+    static const tile tile_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS = {                                \
+        "cf_conv_" #instruction "_" #dtype "_" #ROWS "x" #COLUMNS "_k" #SPLITS,                                        \
+        ROWS,                                                                                                          \
+        COLUMNS,                                                                                                       \
+        DOWN * ACROSS * 32,                                                                                            \
+        STAGES,                                                                                                        \
+        SPLITS,                                                                                                        \
+        BLOCKS,                                                                                                        \
+        RATE};                                                                                                         \
+    static const char *refuse_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS(const cf_problem *problem) {    \
+        return refuse(problem, DTYPE);                                                                                 \
+    }                                                                                                                  \
+    static void launch_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS(const cf_call *call,                   \
+                                                                                cf_cuda_queue *queue) {                \
+        launch(call, queue, &tile_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS);                           \
+    }                                                                                                                  \
+    static double estimate_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS(const cf_problem *problem) {       \
+        return estimate(problem, &tile_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS);                      \
+    }                                                                                                                  \
+    const cf_kernel cf_conv_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS = {                               \
+        .name = "conv_" #instruction "_" #dtype "_" #ROWS "x" #COLUMNS "_k" #SPLITS,                                   \
+        .op = CF_OP_CONV,                                                                                              \
+        .compute_from = from,                                                                                          \
+        .compute_to = to,                                                                                              \
+        .refuse = refuse_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS,                                     \
+        .packed_size = packed_size,                                                                                    \
+        .pack = pack,                                                                                                  \
+        .launch = launch_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS,                                     \
+        .estimate = estimate_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS};
+
+// A tile in both types, for these compute capabilities.
+#define TILES(from_f16, from_bf16, to, instruction, RATE, ...)                                                         \
+    TILE(from_f16, to, f16, CF_F16, instruction, RATE, __VA_ARGS__)                                                    \
+    TILE(from_bf16, to, bf16, CF_BF16, instruction, RATE, __VA_ARGS__)
+#define MMA(unused, instruction, ...) TILES(75, 80, 0, instruction, MMA_RATE, __VA_ARGS__)
+#define MMA_WIDE(unused, instruction, ...) TILES(80, 80, 0, instruction, MMA_RATE, __VA_ARGS__)
+#define MMA_SPLIT(unused, instruction, ...) TILES(90, 90, 0, instruction, MMA_RATE, __VA_ARGS__)
+#define WGMMA(unused, instruction, ...) TILES(90, 90, 90, instruction, WGMMA_RATE, __VA_ARGS__)
+
+CF_CONV_WGMMA_TILES(WGMMA, )
+CF_CONV_MMA_TILES(MMA, )
+CF_CONV_MMA_WIDE_TILES(MMA_WIDE, )
+CF_CONV_MMA_SPLIT_TILES(MMA_SPLIT, )

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tile sizes of the matrix convolutions, once for the kernels and once for the list that the plan chooses from.
+//
+// X(Y, instruction, rows, columns, warps down, warps across, stages, splits, blocks): a block makes rows x columns
+// outputs (pixels x channels); `splits` blocks of a cluster share the terms of one tile; `blocks` fit on a
+// multiprocessor. Y is the caller's.
+#ifndef CF_CUDA_CONV_TILES_H
+#define CF_CUDA_CONV_TILES_H
+
+// mma, all chips that we compile for; at most 64 KB of shared memory.
+#define CF_CONV_MMA_TILES(X, Y)                                                                                        \
+    X(Y, mma, 64, 64, 2, 2, 4, 1, 3)                                                                                   \
+    X(Y, mma, 128, 32, 4, 1, 3, 1, 3)                                                                                  \
+    X(Y, mma, 128, 16, 4, 1, 3, 1, 4)                                                                                  \
+    X(Y, mma, 64, 32, 2, 2, 5, 1, 3)                                                                                   \
+    X(Y, mma, 32, 64, 2, 2, 5, 1, 3)                                                                                   \
+    X(Y, mma, 32, 32, 2, 2, 7, 1, 3)
+
+// mma, with more shared memory: compute capability 8.0 and up.
+#define CF_CONV_MMA_WIDE_TILES(X, Y)                                                                                   \
+    X(Y, mma, 128, 128, 2, 4, 3, 1, 2)                                                                                 \
+    X(Y, mma, 128, 64, 4, 2, 4, 1, 2)                                                                                  \
+    X(Y, mma, 128, 96, 4, 2, 3, 1, 2)                                                                                  \
+    X(Y, mma, 256, 64, 4, 2, 2, 1, 2)
+
+// mma on clusters: compute capability 9.0 and up.
+#define CF_CONV_MMA_SPLIT_TILES(X, Y)                                                                                  \
+    X(Y, mma, 64, 64, 2, 2, 4, 2, 3)                                                                                   \
+    X(Y, mma, 64, 64, 2, 2, 4, 4, 3)                                                                                   \
+    X(Y, mma, 32, 64, 2, 2, 5, 2, 3)                                                                                   \
+    X(Y, mma, 32, 64, 2, 2, 5, 4, 3)                                                                                   \
+    X(Y, mma, 32, 32, 2, 2, 7, 2, 3)                                                                                   \
+    X(Y, mma, 32, 32, 2, 2, 7, 4, 3)                                                                                   \
+    X(Y, mma, 32, 32, 2, 2, 7, 8, 3)
+
+// wgmma: compute capability 9.0 only.
+#define CF_CONV_WGMMA_TILES(X, Y)                                                                                      \
+    X(Y, wgmma, 64, 64, 4, 1, 6, 1, 2)                                                                                 \
+    X(Y, wgmma, 64, 128, 4, 1, 4, 1, 2)                                                                                \
+    X(Y, wgmma, 64, 192, 4, 1, 3, 1, 2)                                                                                \
+    X(Y, wgmma, 128, 64, 8, 1, 4, 1, 2)                                                                                \
+    X(Y, wgmma, 192, 64, 12, 1, 3, 1, 2)                                                                               \
+    X(Y, wgmma, 128, 128, 8, 1, 3, 1, 2)                                                                               \
+    X(Y, wgmma, 128, 192, 8, 1, 5, 1, 1)                                                                               \
+    X(Y, wgmma, 128, 256, 8, 1, 4, 1, 1)                                                                               \
+    X(Y, wgmma, 256, 128, 8, 1, 4, 1, 1)                                                                               \
+    X(Y, wgmma, 64, 64, 4, 1, 6, 2, 2)                                                                                 \
+    X(Y, wgmma, 64, 64, 4, 1, 6, 4, 2)                                                                                 \
+    X(Y, wgmma, 64, 128, 4, 1, 4, 2, 2)                                                                                \
+    X(Y, wgmma, 64, 192, 4, 1, 3, 2, 2)                                                                                \
+    X(Y, wgmma, 128, 64, 8, 1, 4, 2, 2)                                                                                \
+    X(Y, wgmma, 128, 128, 8, 1, 3, 2, 2)                                                                               \
+    X(Y, wgmma, 128, 192, 8, 1, 5, 2, 1)
+
+// Every tile.
+#define CF_CONV_TILES(X, Y)                                                                                            \
+    CF_CONV_WGMMA_TILES(X, Y) CF_CONV_MMA_TILES(X, Y) CF_CONV_MMA_WIDE_TILES(X, Y) CF_CONV_MMA_SPLIT_TILES(X, Y)
+
+#endif

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolution by mma (HMMA): compute capability 7.5 and up, 16-bit operands, FP32 sums.
+#include "cuda/conv_tiles.h"
+#include "cuda/kernels/conv_tile.cuh"
+#include "cuda/mma.cuh"
+
+template <typename T, int ROWS, int COLUMNS, int DOWN, int ACROSS, int STAGES, int SPLITS>
+__device__ __forceinline__ void conv_mma(const cf_conv_args &a) {
+    constexpr int THREADS = DOWN * ACROSS * 32, WARP_ROWS = ROWS / DOWN, WARP_COLUMNS = COLUMNS / ACROSS;
+    constexpr int MI = WARP_ROWS / 16, NI = WARP_COLUMNS / 8;
+    constexpr int A_BYTES = ROWS * CONV_ROW_BYTES, STAGE_BYTES = A_BYTES + COLUMNS * CONV_ROW_BYTES;
+    static_assert(WARP_ROWS % 16 == 0 && WARP_COLUMNS % 16 == 0, "ldmatrix reads 16 rows");
+    extern __shared__ __align__(1024) unsigned char shared[];
+
+    int rank = SPLITS > 1 ? blockIdx.x % SPLITS : 0, tile = blockIdx.x / SPLITS;
+    int m0 = tile / a.columns * ROWS, o0 = tile % a.columns * COLUMNS;
+    conv_share share = share_of<SPLITS>(a.steps, rank);
+    conv_loader<ROWS, COLUMNS, THREADS> loader;
+    loader.start(a, m0, o0, share.first);
+    // Weights are constants: they need not wait for the kernel before.
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++)
+        if (s < share.count) loader.copy_weights(a, shared + s * STAGE_BYTES + A_BYTES, o0, s);
+    cf_wait_before();
+    cf_let_next_start();
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++) {
+        if (s < share.count) loader.copy_pixels(a, shared + s * STAGE_BYTES);
+        cf_end_copies();
+        loader.advance(a);
+    }
+
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    int warp_row = warp / ACROSS * WARP_ROWS, warp_column = warp % ACROSS * WARP_COLUMNS;
+    // ldmatrix: lane l gives the address of row l % 8 of matrix l / 8. Of A: rows 0-7 and 8-15 of terms 0-7, then of
+    // 8-15; of B: channels 0-7 of terms 0-7 and 8-15, then channels 8-15.
+    uint32_t a_row = warp_row + lane % 16, a_chunk = lane / 16;
+    uint32_t b_row = warp_column + lane % 8 + lane / 16 * 8, b_chunk = lane / 8 % 2;
+    float sum[MI][NI][4] = {};
+    int stage = 0;
+    for (int step = 0; step < share.count; step++) {
+        cf_wait_copies<STAGES - 2>();
+        __syncthreads();
+        if (step + STAGES - 1 < share.count) {
+            unsigned char *to = shared + (stage + STAGES - 1) % STAGES * STAGE_BYTES;
+            loader.copy_weights(a, to + A_BYTES, o0, 0);
+            loader.copy_pixels(a, to);
+            loader.advance(a);
+        }
+        cf_end_copies();
+        const unsigned char *from = shared + stage * STAGE_BYTES;
+#pragma unroll
+        for (int k = 0; k < CF_CONV_STEP / 16; k++) {
+            uint32_t af[MI][4], bf[NI / 2][4];
+#pragma unroll
+            for (int i = 0; i < MI; i++)
+                cf_load_matrices(af[i],
+                                 from + (a_row + i * 16) * CONV_ROW_BYTES + ((k * 2 + a_chunk) ^ (a_row % 8)) * 16);
+#pragma unroll
+            for (int j = 0; j < NI / 2; j++)
+                cf_load_matrices(bf[j], from + A_BYTES + (b_row + j * 16) * CONV_ROW_BYTES +
+                                            ((k * 2 + b_chunk) ^ (b_row % 8)) * 16);
+#pragma unroll
+            for (int i = 0; i < MI; i++)
+#pragma unroll
+                for (int j = 0; j < NI; j++)
+                    cf_multiply<T>(sum[i][j], af[i], bf[j / 2][j % 2 * 2], bf[j / 2][j % 2 * 2 + 1]);
+        }
+        stage = stage + 1 == STAGES ? 0 : stage + 1;
+    }
+
+    // All reads of the stages are over: the sums take their place.
+    cf_wait_copies<0>();
+    __syncthreads();
+    float *sums = reinterpret_cast<float *>(shared);
+#pragma unroll
+    for (int i = 0; i < MI; i++)
+#pragma unroll
+        for (int j = 0; j < NI; j++)
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                int row = warp_row + i * 16 + h * 8 + lane / 4, column = warp_column + j * 8 + lane % 4 * 2;
+                *reinterpret_cast<float2 *>(sums + row * sums_line(COLUMNS) + column) =
+                    make_float2(sum[i][j][2 * h], sum[i][j][2 * h + 1]);
+            }
+    store_tile<ROWS, COLUMNS, THREADS, SPLITS>(a, sums, m0, o0, rank);
+}
+
+#define KERNEL(name, T, ROWS, COLUMNS, DOWN, ACROSS, STAGES, SPLITS, BLOCKS)                                           \
+    CF_GLOBAL CF_CLUSTER(SPLITS) __launch_bounds__(DOWN *ACROSS * 32, BLOCKS)                                          \
+        cf_conv_mma_##name##_##ROWS##x##COLUMNS##_k##SPLITS(const __grid_constant__ cf_conv_args a) {                  \
+        conv_mma<T, ROWS, COLUMNS, DOWN, ACROSS, STAGES, SPLITS>(a);                                                   \
+    }
+#define KERNELS(unused, instruction, ...) KERNEL(f16, __half, __VA_ARGS__) KERNEL(bf16, __nv_bfloat16, __VA_ARGS__)
+
+CF_CONV_MMA_TILES(KERNELS, )
+CF_CONV_MMA_WIDE_TILES(KERNELS, )
+CF_CONV_MMA_SPLIT_TILES(KERNELS, )
