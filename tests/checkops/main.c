@@ -16,7 +16,7 @@
 #define DECLARE(op) extern const check_op op;
 CHECK_OPS(DECLARE)
 
-enum { MAX_THREADS = 3, MAX_KERNELS = 64, MAX_REPORTED = 20 };
+enum { MAX_THREADS = 3, MAX_KERNELS = 128, MAX_REPORTED = 20 };
 
 typedef struct {
     const cf_kernel *kernel;
