@@ -23,7 +23,7 @@ typedef struct {
     const char *precisions, *batches, *queries, *engines, *scopes, *images, *data, *python;
     const char *calibration_images;
     cli_texts calibrations, pictures;
-    int sweep, table, runs, warmup, json, markdown, profile;
+    int sweep, table, runs, warmup, streams, json, markdown, profile;
     double seconds;
 } bench_args;
 
@@ -72,6 +72,10 @@ static const cli_option options[] = {
      offsetof(bench_args, model.decoder_layers), .least = 1, .most = 100},
     {"threads", 't', "N", "threads (default: one for each core)", CLI_INT, offsetof(bench_args, model.threads),
      .least = 1, .most = 1024},
+    {"streams", 0, "N",
+     "scope forward: sessions of cfine side by side, which share weights and threads: throughput instead of latency; "
+     "images/s counts all (default: 1)",
+     CLI_INT, offsetof(bench_args, streams), .least = 1, .most = 64},
     {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)", CLI_TEXT,
      offsetof(bench_args, model.device)},
     {"cpu", 0, "LEVEL",
@@ -159,6 +163,7 @@ static cfine_status find_queries(const bench_args *args, int *queries, cfine_err
 static int plan_rows(bench *run) {
     const bench_args *args = run->args;
     bench_row like = {.threads = args->model.threads ? args->model.threads : cfine_cpu_count(),
+                      .streams = args->streams ? args->streams : 1,
                       .pictures = &run->pictures,
                       .ap = -1,
                       .ap50 = -1};

@@ -55,6 +55,7 @@ struct bench_row {
     bench_scope scope;
     int precision; // index into cli_precisions
     int batch, threads, queries;
+    int streams;             // of cfine: sessions of one plan that run side by side, each with its share of the threads
     const char *calibration; // of int8; NULL: none
     const char *section;     // heading of the rows it belongs to; NULL: none
     char version[64];        // of the engine
@@ -74,7 +75,7 @@ struct bench_row {
 
 typedef struct bench_figures {
     double mean, deviation, p50, p95, p99, least; // milliseconds a pass
-    double images_per_s;                          // batch / mean
+    double images_per_s;                          // batch * streams / mean
 } bench_figures;
 
 // Figures of at least one pass. Percentiles interpolate between neighbours, as numpy does.

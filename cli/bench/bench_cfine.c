@@ -10,7 +10,20 @@
 
 enum { MOST_DECODERS = 64 };
 
+// One of several sessions that share a plan, with its own outputs and thread.
 typedef struct {
+    cfine_session *session;
+    const float *pixels;
+    float *logits, *boxes;
+    int batch;
+    pthread_t thread;
+    cfine_status status;
+    cfine_error error;
+} stream;
+
+typedef struct {
+    stream *streams; // beside the row's own session
+    int stream_count;
     cfine_session *session;
     int owned; // 0: another row closes it
     // Scope forward.
@@ -42,7 +55,8 @@ cfine_status bench_open_options(const bench_row *row, const cli_model_args *mode
     args.precision = row->precision;
     args.batch = row->batch;
     args.queries = row->queries;
-    args.threads = row->threads;
+    int streams = row->engine == BENCH_CFINE && row->streams > 1 ? row->streams : 1;
+    args.threads = row->threads > streams ? row->threads / streams : 1;
     cfine_status status = cli_open_options(&args, out, error);
     out->plan.calibration = row->calibration;
     out->plan.random_ranges = 1;
@@ -52,11 +66,29 @@ cfine_status bench_open_options(const bench_row *row, const cli_model_args *mode
 // ---------------------------------------------------------------------------------------------------------------------
 // Scope forward
 
+static void *run_stream(void *argument) {
+    stream *s = argument;
+    s->status = cfine_session_run(s->session, s->pixels, s->batch, s->logits, s->boxes, &s->error);
+    return NULL;
+}
+
 static cfine_status run_forward(bench_row *row, double *milliseconds, cfine_error *error) {
     cfine_state *state = row->state;
     double start = cli_seconds();
+    int started = 0;
+    for (; started < state->stream_count; started++)
+        if (pthread_create(&state->streams[started].thread, NULL, run_stream, &state->streams[started])) break;
     cfine_status status =
         cfine_session_run(state->session, state->pixels, row->batch, state->logits, state->boxes, error);
+    for (int i = 0; i < state->stream_count; i++) {
+        if (i < started)
+            pthread_join(state->streams[i].thread, NULL);
+        else
+            run_stream(&state->streams[i]);
+        if (state->streams[i].status == CFINE_OK || status != CFINE_OK) continue;
+        status = state->streams[i].status;
+        if (error) *error = state->streams[i].error;
+    }
     *milliseconds = (cli_seconds() - start) * 1e3;
     if (state->on_gpu) state->pixels = NULL; // from now on the pixels are on the GPU, as the peers' are
     return status;
@@ -120,6 +152,12 @@ static cfine_status run_image(bench_row *row, double *milliseconds, cfine_error 
 static void close_row(bench_row *row) {
     cfine_state *state = row->state;
     for (int i = 0; state->found && i < row->batch; i++) cfine_detections_release(&state->found[i]);
+    for (int i = 0; i < state->stream_count; i++) {
+        cfine_session_close(state->streams[i].session);
+        free(state->streams[i].logits);
+        free(state->streams[i].boxes);
+    }
+    free(state->streams);
     if (state->owned) cfine_session_close(state->session);
     free(state->made_pixels);
     free(state->logits);
@@ -128,6 +166,27 @@ static void close_row(bench_row *row) {
     free(state->found);
     free(state);
     row->state = NULL;
+}
+
+// Further sessions of the same plan.
+static cfine_status open_streams(bench_row *row, const cfine_plan_info *info, const cfine_session_options *options,
+                                 cfine_error *error) {
+    cfine_state *state = row->state;
+    state->streams = cli_alloc((size_t)row->streams, sizeof *state->streams);
+    size_t rows = (size_t)info->batch * (size_t)info->queries;
+    cfine_session_options wanted = *options;
+    wanted.struct_size = sizeof wanted;
+    for (int i = 0; i + 1 < row->streams; i++) {
+        stream *s = &state->streams[i];
+        cfine_status status = cfine_session_open(cfine_session_plan(state->session), &wanted, &s->session, error);
+        if (status != CFINE_OK) return status;
+        state->stream_count++;
+        s->pixels = state->made_pixels;
+        s->batch = info->batch;
+        s->logits = cli_alloc(rows * (size_t)info->labels, sizeof *s->logits);
+        s->boxes = cli_alloc(rows * 4, sizeof *s->boxes);
+    }
+    return CFINE_OK;
 }
 
 static const bench_runner forward_runner = {run_forward, close_row};
@@ -165,6 +224,15 @@ cfine_status bench_cfine_open(bench_row *row, const cli_model_args *model, const
     } else {
         state->images = cli_alloc(batch, sizeof *state->images);
         state->found = cli_alloc(batch, sizeof *state->found);
+    }
+    if (row->scope == BENCH_FORWARD && row->streams > 1) {
+        status = open_streams(row, &info, &options.session, error);
+        if (status != CFINE_OK) {
+            close_row(row);
+            return status;
+        }
+    } else {
+        row->streams = 1;
     }
     row->runner = row->scope == BENCH_FORWARD ? &forward_runner : &image_runner;
     return CFINE_OK;

@@ -24,8 +24,11 @@ void bench_print_table(const bench_row *rows, int count) {
     for (int i = 0; i < count; i++) {
         const bench_row *row = &rows[i];
         if (begins_section(rows, row)) printf("%s%s\n", i ? "\n" : "", row->section);
-        printf("%-13s %-7s %-5s %5d %7d %7d ", bench_engine_names[row->engine], bench_scope_names[row->scope],
-               cli_precisions[row->precision], row->batch, row->queries, row->threads);
+        char engine[32];
+        snprintf(engine, sizeof engine, row->engine == BENCH_CFINE && row->streams > 1 ? "%s x%d" : "%s",
+                 bench_engine_names[row->engine], row->streams);
+        printf("%-13s %-7s %-5s %5d %7d %7d ", engine, bench_scope_names[row->scope], cli_precisions[row->precision],
+               row->batch, row->queries, row->threads);
         if (row->count == 0) {
             cli_print_text(stdout, row->note);
             putchar('\n');
@@ -111,6 +114,7 @@ void bench_print_json(const bench_row *rows, int count, const char *model) {
         if (row->section) print_json_text_field("section", row->section);
         printf(",\"scope\":\"%s\",\"precision\":\"%s\",\"batch\":%d,\"queries\":%d,\"threads\":%d",
                bench_scope_names[row->scope], cli_precisions[row->precision], row->batch, row->queries, row->threads);
+        if (row->engine == BENCH_CFINE) printf(",\"streams\":%d", row->streams);
         if (row->calibration) print_json_text_field("calibration", row->calibration);
         if (row->count == 0) {
             print_json_text_field("note", row->note);

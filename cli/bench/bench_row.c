@@ -35,7 +35,7 @@ bench_figures bench_row_figures(const bench_row *row) {
         .p95 = cli_percentile(sorted, row->count, 0.95),
         .p99 = cli_percentile(sorted, row->count, 0.99),
         .least = sorted[0],
-        .images_per_s = row->batch * 1e3 / mean,
+        .images_per_s = row->batch * (row->engine == BENCH_CFINE ? row->streams : 1) * 1e3 / mean,
     };
     free(sorted);
     return figures;
