@@ -31,7 +31,7 @@ packages:
 	$(INSTALL) build
 
 build: packages
-	@cmake --preset release && cmake --build --preset release
+	@cmake --preset release && cmake --build --preset release --target cfine_cli cfine
 
 demo: build
 	@[ -d $(SCENES) ] || { echo "make demo: the bundled model is not in this checkout ($(SCENES) is missing)" >&2; exit 1; }
@@ -47,7 +47,9 @@ test:
 	@cmake --preset release && cmake --build --preset release
 	@python3 scripts/run_tests.py release
 
-test-gpu: build
+test-gpu:
+	$(INSTALL) build test
+	@cmake --preset release && cmake --build --preset release
 	build/release/tests/test_cuda
 	build/release/tests/checkops/checkops --device cuda
 

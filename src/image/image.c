@@ -58,8 +58,8 @@ cfine_status cf_image_begin(cf_image_job *job, int64_t width, int64_t height, cf
                        (long long)height);
     if (width > job->max_pixels / height)
         return cf_fail(err, CFINE_ERROR_UNSUPPORTED,
-                       "%lld x %lld pixels are more than the limit of %lld: make the image smaller, or raise the limit",
-                       (long long)width, (long long)height, (long long)job->max_pixels);
+                       "%lld x %lld pixels are more than the limit of %lld: make the image smaller", (long long)width,
+                       (long long)height, (long long)job->max_pixels);
     int overflow = 0;
     size_t bytes = cf_mul_size(cf_mul_size((size_t)width, (size_t)height, &overflow), 3, &overflow);
     uint8_t *rgb = overflow ? NULL : cf_alloc(bytes, 1);

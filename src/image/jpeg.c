@@ -36,7 +36,6 @@ static void on_error(j_common_ptr info) {
     case JERR_OUT_OF_MEMORY: status = CFINE_ERROR_MEMORY; break;
     case JERR_BAD_PRECISION:
     case JERR_SOF_UNSUPPORTED:
-    case JERR_ARITH_NOTIMPL:
     case JERR_CONVERSION_NOTIMPL: status = CFINE_ERROR_UNSUPPORTED; break;
     }
     decoder->status = cf_fail(decoder->err, status, "%s", text);
