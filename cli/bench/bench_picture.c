@@ -65,8 +65,10 @@ static double draw_row_points(draw_canvas *canvas, double y, const bench_row *ro
     draw_point *points = cli_alloc((size_t)count, sizeof *points);
     char **names = cli_alloc((size_t)count, sizeof *names);
     int used = 0;
+    double best = 0;
+    for (int i = 0; i < count; i++) best = fmax(best, rows[i].ap);
     for (int i = 0; i < count; i++) {
-        if (!rows[i].count || rows[i].ap < 0) continue;
+        if (!rows[i].count || rows[i].ap < best / 2) continue; // what is broken would flatten all others
         char name[128];
         bench_row_name(rows, count, &rows[i], name, sizeof name);
         names[used] = cli_format("%s", name);
