@@ -122,6 +122,7 @@ def torch_model(task):
     dtype = kinds[task["precision"]]
     extra = {"num_queries": task["queries"]} if task["queries"] else {}
     torch.set_num_threads(task["threads"])
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means FP32, as everywhere in this table
     model = transformers.DFineForObjectDetection.from_pretrained(task["model"], dtype=dtype, **extra).eval().to(device)
     if device != "cpu" and dtype != torch.float32:
         model = model.to(memory_format=torch.channels_last)  # what tensor cores read fastest

@@ -152,7 +152,7 @@ typedef struct cfine_plan_options {
     const cfine_operator_precision *operators;
     size_t operator_count;
     int random_ranges; // 1: int8 without a calibration takes ranges of random pixels: for timing, not for use
-    int tune; // 1: time the kernels that could run each step and take the fastest (CPU; seconds); 0: the usual order
+    int tune; // 1: time the kernels that could run each step and take the fastest (seconds); 0: the usual order
 } cfine_plan_options;
 
 // What was measured of a plan, kept within its file.

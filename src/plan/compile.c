@@ -173,7 +173,7 @@ cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf
         plan->steps = cf_alloc((size_t)graph->node_count * 2, sizeof *plan->steps); // a HALO step each at most
     }
     if (!plan || !plan->steps) status = cf_fail_memory(err, "plan", sizeof *plan->steps * (size_t)graph->node_count);
-    if (status == CFINE_OK && request->tune && !request->reference && request->target.backend == CF_CPU)
+    if (status == CFINE_OK && request->tune && !request->reference)
         status = cf_tuner_create(request, &plan->tuner, err);
     if (status == CFINE_OK) status = add_steps(plan, graph, &placement, err);
     if (plan) {
