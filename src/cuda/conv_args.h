@@ -18,6 +18,7 @@ typedef struct cf_conv_args {
     int32_t pixels;     // images * out.h * out.w
     int32_t steps;      // of CF_CONV_STEP terms
     int32_t columns;    // tiles side by side in one row of tiles
+    int32_t flat_in;    // 1: output pixel m needs only input pixel m, which lies at m * in.pixel
     int32_t flat_out;   // 1: output pixel m lies at m * out.pixel
     int32_t flat_residual;
     int32_t vector_out;      // 1: eight channels of the output may be stored by 16-byte stores, and

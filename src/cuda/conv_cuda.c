@@ -30,6 +30,11 @@ static int is_flat(const cf_tensor *t) {
     return t->row == t->w * t->pixel && t->image == t->h * t->row;
 }
 
+static int is_pixelwise(const cf_conv_attr *attr) {
+    return attr->kernel_h == 1 && attr->kernel_w == 1 && attr->stride == 1 && attr->pad_top == 0 &&
+           attr->pad_left == 0 && attr->pad_bottom == 0 && attr->pad_right == 0;
+}
+
 cf_conv_args cf_conv_args_of(const cf_call *call, size_t weight_bytes) {
     const cf_problem *problem = call->problem;
     cf_conv_args args = {.in = call->in[0],
@@ -38,6 +43,7 @@ cf_conv_args cf_conv_args_of(const cf_call *call, size_t weight_bytes) {
                          .weight = call->packed,
                          .bias = (const float *)(const void *)((const char *)call->packed + weight_bytes),
                          .pixels = call->images * call->out[0].h * call->out[0].w,
+                         .flat_in = is_flat(&call->in[0]) && is_pixelwise(&problem->attr.conv),
                          .flat_out = is_flat(&call->out[0]),
                          .vector_out = cf_conv_is_aligned(&call->out[0])};
     if (problem->inputs > 1) {

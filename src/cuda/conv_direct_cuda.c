@@ -40,9 +40,9 @@ static void pack_stem(const cf_problem *problem, void *packed) {
     pack_weight(problem, packed, 8);
 }
 
-static const char *accept(const cf_problem *problem) {
-    (void)problem;
-    return NULL;
+static const char *refuse_any(const cf_problem *problem) {
+    if (problem->in[0].dtype == CF_S8 || problem->in[0].dtype == CF_U8) return "wants no 8-bit input";
+    return cf_conv_refuse_output(problem);
 }
 
 static void launch_any(const cf_call *call, cf_cuda_queue *queue) {
@@ -57,13 +57,14 @@ static void launch_any(const cf_call *call, cf_cuda_queue *queue) {
 
 const cf_kernel cf_conv_cuda_any = {.name = "conv_cuda_any",
                                     .op = CF_OP_CONV,
-                                    .refuse = accept,
+                                    .refuse = refuse_any,
                                     .packed_size = packed_size_any,
                                     .pack = pack_any,
                                     .launch = launch_any};
 
 static const char *refuse_stem(const cf_problem *problem) {
     const cf_conv_attr *attr = &problem->attr.conv;
+    if (problem->in[0].dtype == CF_S8 || problem->in[0].dtype == CF_U8) return "wants no 8-bit input";
     if (attr->groups != 1 || problem->in[0].c != 3) return "wants three channels in one group";
     if (attr->kernel_h != 3 || attr->kernel_w != 3) return "wants a 3x3 kernel";
     if (problem->out[0].c > 256) return "wants at most 256 outputs";
@@ -98,12 +99,12 @@ static const depthwise_shape depthwise_shapes[2][4] = {{{"cf_depthwise_3_s1_4x2"
                                                         {"cf_depthwise_5_s1_4x2", 5, 1, 4, 2},
                                                         {"cf_depthwise_5_s2_2x2", 5, 2, 2, 2}},
                                                        {{"cf_depthwise_3_s1_2x1", 3, 1, 2, 1},
-                                                        {"cf_depthwise_3_s2_1x1", 3, 2, 1, 1},
+                                                        {"cf_depthwise_3_s2_2x1", 3, 2, 2, 1},
                                                         {"cf_depthwise_5_s1_2x1", 5, 1, 2, 1},
-                                                        {"cf_depthwise_5_s2_1x1", 5, 2, 1, 1}}};
+                                                        {"cf_depthwise_5_s2_2x1", 5, 2, 2, 1}}};
 
 static int64_t depthwise_threads(const depthwise_shape *shape, const cf_tensor *out, int images) {
-    return (int64_t)images * cf_cuda_blocks(out->h, shape->high) * cf_cuda_blocks(out->w, shape->wide) * (out->c / 8);
+    return (int64_t)images * cf_cuda_blocks(out->h, shape->high) * cf_cuda_blocks(out->w, shape->wide) * (out->c / 4);
 }
 
 // The large pieces read less, but need many pixels before they fill the GPU. The problem decides, not the call: packed

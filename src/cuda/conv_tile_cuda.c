@@ -52,6 +52,8 @@ static const char *refuse(const cf_problem *problem, cf_dtype dtype) {
     if (in->c % 8 || !cf_conv_is_aligned(in)) return "wants channels and strides in multiples of 8";
     if (attr->kernel_h * attr->kernel_w > 32 || attr->kernel_w > 31) return "wants at most 32 taps";
     if ((int64_t)problem->images * problem->out[0].h * problem->out[0].w > INT32_MAX / 2) return "too many pixels";
+    // Offsets in units of 16 bytes are 32-bit numbers.
+    if (in->image * problem->images / 8 > INT32_MAX / 2) return "too large an input";
     return cf_conv_refuse_output(problem);
 }
 
@@ -75,7 +77,7 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
 // Cycles, roughly: blocks that share a multiprocessor share its tensor cores and its way to the L2 cache; alone, a
 // block waits for the latency of each step.
 static double estimate(const cf_problem *problem, const tile *t) {
-    enum { START = 2500, STEP_LATENCY = 220, L2_BYTES = 40, SUMS_PER_CYCLE = 16, CLUSTER = 1200 };
+    enum { START = 3000, STEP_LATENCY = 350, L2_BYTES = 32, SUMS_PER_CYCLE = 6, CLUSTER = 1500 };
     double pixels = (double)problem->images * problem->out[0].h * problem->out[0].w;
     double blocks =
         (double)cf_cuda_blocks((int64_t)pixels, t->rows) * cf_cuda_blocks(problem->out[0].c, t->columns) * t->splits;
@@ -85,7 +87,9 @@ static double estimate(const cf_problem *problem, const tile *t) {
     double step = multiply > load ? multiply : load, share = blocks / problem->threads;
     double together = share < 1 ? 1 : share < t->blocks ? share : t->blocks;
     double each = steps * (step * together > STEP_LATENCY ? step * together : STEP_LATENCY);
-    each += START + (double)t->rows * t->columns / t->splits / SUMS_PER_CYCLE + (t->splits > 1 ? CLUSTER : 0);
+    // The beginning and the end of a block hide behind the products of those beside it.
+    double ends = START + (double)t->rows * t->columns / t->splits / SUMS_PER_CYCLE + (t->splits > 1 ? CLUSTER : 0);
+    each += together > 1.5 ? 0.6 * ends : ends;
     double rounds = share / together;
     // The last round is as long as a full one.
     if (rounds < 8) rounds = (double)cf_cuda_blocks((int64_t)blocks, (int64_t)(problem->threads * together + 0.5));

@@ -5,13 +5,16 @@
 
 #include "cuda/device.cuh"
 
-// 16 bytes, zeros unless `there`; `from` must be a valid address anyway.
-__device__ __forceinline__ void cf_copy16(void *to, const void *from, bool there) {
+// 16 bytes, zeros unless `there`; `from` must be a valid address anyway. KEEP: in the L1 cache too, for what this
+// block will read again.
+template <bool KEEP> __device__ __forceinline__ void cf_copy16(void *to, const void *from, bool there) {
 #if __CUDA_ARCH__ >= 800
+    uint32_t address = (uint32_t)__cvta_generic_to_shared(to);
     int bytes = there ? 16 : 0;
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"((uint32_t)__cvta_generic_to_shared(to)),
-                 "l"(from), "r"(bytes)
-                 : "memory");
+    if (KEEP)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes) : "memory");
+    else
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes) : "memory");
 #else
     *static_cast<uint4 *>(to) = there ? *static_cast<const uint4 *>(from) : uint4{};
 #endif

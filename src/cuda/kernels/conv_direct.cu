@@ -68,67 +68,79 @@ CF_GLOBAL __launch_bounds__(128) cf_conv_stem(const __grid_constant__ cf_conv_ar
     }
 }
 
-// Called, not inlined: a depthwise thread ends up to eight pixels, and the code is long.
+// Called, not inlined: a depthwise thread ends up to four pixels, and the code is long.
 static __device__ __noinline__ void finish(const cf_conv_args &a, unsigned m, int o, cf_eight e) {
     cf_conv_finish8(a, m, o, e);
 }
 
-// Depthwise: a thread makes WIDE x HIGH neighbouring pixels of eight channels. Each row of input that they need is
-// read once and goes into all their sums. Weights as FP32 [tap][channel].
+template <typename T> __device__ __forceinline__ float4 unpack4(uint2 bits) {
+    float2 low = cf_unpack(bits.x, T()), high = cf_unpack(bits.y, T());
+    return make_float4(low.x, low.y, high.x, high.y);
+}
+
+// Depthwise: a thread sums WIDE x HIGH neighbouring pixels of four channels. Each row of input that they need is read
+// and made FP32 once and goes into all their sums. Weights as FP32 [tap][channel]. Neighbouring threads have
+// neighbouring channels of the same pixels: at the end two of them swap halves, so that each stores eight channels.
 template <typename T, int KERNEL, int STRIDE, int WIDE, int HIGH>
 __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     constexpr int SPAN = (WIDE - 1) * STRIDE + KERNEL, ROWS = (HIGH - 1) * STRIDE + KERNEL;
+    static_assert(WIDE % 2 == 0, "pixels are stored in pairs");
     cf_wait_before();
     cf_let_next_start();
-    int chunks = a.out.c / 8, strips = (a.out.w + WIDE - 1) / WIDE, bands = (a.out.h + HIGH - 1) / HIGH;
+    int fours = a.out.c / 4, strips = (a.out.w + WIDE - 1) / WIDE, bands = (a.out.h + HIGH - 1) / HIGH;
     int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
-    int64_t place = i / chunks;
-    int c = (int)(i - place * chunks) * 8;
+    int64_t place = i / fours;
+    int c = (int)(i - place * fours) * 4;
     int64_t line = place / strips;
     int ox = (int)(place - line * strips) * WIDE;
     int n = (int)(line / bands), oy = (int)(line - (int64_t)n * bands) * HIGH;
-    if (n >= a.pixels / (a.out.h * a.out.w)) return;
+    bool exists = n < a.pixels / (a.out.h * a.out.w);
 
-    float sum[HIGH][WIDE][8] = {};
+    float4 sum[HIGH][WIDE] = {};
     const float *weight = static_cast<const float *>(a.weight) + c;
     int top = oy * STRIDE - a.attr.pad_top, left = ox * STRIDE - a.attr.pad_left;
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
         int y = top + r;
-        if (y < 0 || y >= a.in.h) continue;
+        if (!exists || y < 0 || y >= a.in.h) continue;
         const uint16_t *row = static_cast<const uint16_t *>(a.in.data) + n * a.in.image + y * a.in.row + c;
-        uint4 in[SPAN];
+        uint2 bits[SPAN];
+        float4 in[SPAN];
 #pragma unroll
         for (int s = 0; s < SPAN; s++) {
             int x = left + s;
-            in[s] = x >= 0 && x < a.in.w ? *reinterpret_cast<const uint4 *>(row + x * a.in.pixel) : uint4{};
+            bits[s] = x >= 0 && x < a.in.w ? *reinterpret_cast<const uint2 *>(row + x * a.in.pixel) : uint2{};
         }
 #pragma unroll
-        for (int kx = 0; kx < KERNEL; kx++) {
-            cf_eight values[WIDE];
+        for (int s = 0; s < SPAN; s++) in[s] = unpack4<T>(bits[s]);
 #pragma unroll
-            for (int p = 0; p < WIDE; p++) values[p] = cf_unpack8<T>(in[p * STRIDE + kx]);
+        for (int q = 0; q < HIGH; q++) {
+            int ky = r - q * STRIDE;
+            if (ky < 0 || ky >= KERNEL) continue;
 #pragma unroll
-            for (int q = 0; q < HIGH; q++) {
-                int ky = r - q * STRIDE;
-                if (ky < 0 || ky >= KERNEL) continue;
-                cf_eight w = cf_load8_f32(weight + (int64_t)(ky * KERNEL + kx) * a.out.c);
+            for (int kx = 0; kx < KERNEL; kx++) {
+                float4 w = *reinterpret_cast<const float4 *>(weight + (int64_t)(ky * KERNEL + kx) * a.out.c);
 #pragma unroll
-                for (int p = 0; p < WIDE; p++)
-#pragma unroll
-                    for (int k = 0; k < 8; k++) sum[q][p][k] = fmaf(values[p].v[k], w.v[k], sum[q][p][k]);
+                for (int p = 0; p < WIDE; p++) {
+                    float4 v = in[p * STRIDE + kx], &to = sum[q][p];
+                    to.x = fmaf(v.x, w.x, to.x), to.y = fmaf(v.y, w.y, to.y);
+                    to.z = fmaf(v.z, w.z, to.z), to.w = fmaf(v.w, w.w, to.w);
+                }
             }
         }
     }
+    int odd = threadIdx.x % 2;
 #pragma unroll
     for (int q = 0; q < HIGH; q++)
 #pragma unroll
-        for (int p = 0; p < WIDE; p++) {
-            if (oy + q >= a.out.h || ox + p >= a.out.w) continue;
-            cf_eight e;
-#pragma unroll
-            for (int k = 0; k < 8; k++) e.v[k] = sum[q][p][k];
-            finish(a, ((unsigned)n * a.out.h + oy + q) * a.out.w + ox + p, c, e);
+        for (int p = 0; p < WIDE; p += 2) {
+            float4 keep = odd ? sum[q][p + 1] : sum[q][p], give = odd ? sum[q][p] : sum[q][p + 1], got;
+            got.x = __shfl_xor_sync(0xffffffffu, give.x, 1), got.y = __shfl_xor_sync(0xffffffffu, give.y, 1);
+            got.z = __shfl_xor_sync(0xffffffffu, give.z, 1), got.w = __shfl_xor_sync(0xffffffffu, give.w, 1);
+            if (!exists || oy + q >= a.out.h || ox + p + odd >= a.out.w) continue;
+            float4 low = odd ? got : keep, high = odd ? keep : got;
+            finish(a, ((unsigned)n * a.out.h + oy + q) * a.out.w + ox + p + odd, c - odd * 4,
+                   {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}});
         }
 }
 
@@ -145,8 +157,8 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
 DEPTHWISE(3, 1, 4, 2)
 DEPTHWISE(3, 1, 2, 1)
 DEPTHWISE(3, 2, 2, 2)
-DEPTHWISE(3, 2, 1, 1)
+DEPTHWISE(3, 2, 2, 1)
 DEPTHWISE(5, 1, 4, 2)
 DEPTHWISE(5, 1, 2, 1)
 DEPTHWISE(5, 2, 2, 2)
-DEPTHWISE(5, 2, 1, 1)
+DEPTHWISE(5, 2, 2, 1)

@@ -83,7 +83,7 @@ __device__ __forceinline__ void conv_mma(const cf_conv_args &a) {
                 *reinterpret_cast<float2 *>(sums + row * sums_line(COLUMNS) + column) =
                     make_float2(sum[i][j][2 * h], sum[i][j][2 * h + 1]);
             }
-    store_tile<ROWS, COLUMNS, THREADS, SPLITS>(a, sums, m0, o0, rank);
+    store_tile<T, ROWS, COLUMNS, THREADS, SPLITS>(a, sums, m0, o0, rank);
 }
 
 #define KERNEL(name, T, ROWS, COLUMNS, DOWN, ACROSS, STAGES, SPLITS, BLOCKS)                                           \

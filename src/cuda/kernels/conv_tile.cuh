@@ -20,10 +20,10 @@ template <int ROWS, int COLUMNS, int THREADS> struct conv_loader {
     static constexpr int A = ROWS / STRIDE, B = (COLUMNS + STRIDE - 1) / STRIDE;
     static_assert(ROWS % STRIDE == 0 && STRIDE % 8 == 0, "rows of a thread differ by multiples of 8");
 
-    const char *pixel[A]; // where tap (0, 0) of the row's pixel lies, perhaps outside the image
-    uint32_t inside[A];   // bit t: tap t lies inside
-    const char *weight;   // of the first row
-    uint32_t place;       // of the first row's chunk within a tile; the others are at multiples of STRIDE rows
+    int32_t pixel[A];   // where tap (0, 0) of the row's pixel lies, perhaps outside the image, in units of 16 bytes
+    uint32_t inside[A]; // bit t: tap t lies inside
+    const char *weight; // of the first row
+    uint32_t place;     // of the first row's chunk within a tile; the others are at multiples of STRIDE rows
     int row;
     int tap, c, kx; // of the chunk's first term
     int64_t offset; // bytes from tap (0, 0), channel 0, to there
@@ -42,6 +42,11 @@ template <int ROWS, int COLUMNS, int THREADS> struct conv_loader {
 #pragma unroll
         for (int i = 0; i < A; i++) {
             unsigned m = m0 + row + i * STRIDE;
+            if (a.flat_in) {
+                inside[i] = m < (unsigned)a.pixels;
+                pixel[i] = (int32_t)(m * a.in.pixel / 8);
+                continue;
+            }
             unsigned line = m / (unsigned)a.out.w, ox = m - line * a.out.w, n = line / (unsigned)a.out.h,
                      oy = line - n * a.out.h;
             int y0 = (int)oy * a.attr.stride - a.attr.pad_top, x0 = (int)ox * a.attr.stride - a.attr.pad_left;
@@ -52,7 +57,7 @@ template <int ROWS, int COLUMNS, int THREADS> struct conv_loader {
             for (int y = 0; y < a.attr.kernel_h; y++)
                 if (y0 + y >= 0 && y0 + y < a.in.h) mask |= line_mask << (y * a.attr.kernel_w);
             inside[i] = mask;
-            pixel[i] = static_cast<const char *>(a.in.data) + cf_at(a.in, n, y0, x0, 0) * 2;
+            pixel[i] = (int32_t)(cf_at(a.in, n, y0, x0, 0) / 8);
         }
     }
 
@@ -65,8 +70,8 @@ template <int ROWS, int COLUMNS, int THREADS> struct conv_loader {
             if (COLUMNS % STRIDE && r >= COLUMNS) break;
             bool there = o0 + r < a.out.c;
             const char *from = weight + (int64_t)ahead * CONV_ROW_BYTES + i * STRIDE * line;
-            cf_copy16(to + place + i * STRIDE * CONV_ROW_BYTES, there ? from : static_cast<const char *>(a.weight),
-                      there);
+            cf_copy16<false>(to + place + i * STRIDE * CONV_ROW_BYTES,
+                             there ? from : static_cast<const char *>(a.weight), there);
         }
     }
 
@@ -74,8 +79,10 @@ template <int ROWS, int COLUMNS, int THREADS> struct conv_loader {
 #pragma unroll
         for (int i = 0; i < A; i++) {
             bool there = __funnelshift_rc(inside[i], 0, tap) & 1; // 0 where tap is 32 or more
-            cf_copy16(to + place + i * STRIDE * CONV_ROW_BYTES,
-                      there ? pixel[i] + offset : static_cast<const char *>(a.in.data), there);
+            cf_copy16<true>(to + place + i * STRIDE * CONV_ROW_BYTES,
+                            there ? static_cast<const char *>(a.in.data) + (int64_t)pixel[i] * 16 + offset
+                                  : static_cast<const char *>(a.in.data),
+                            there);
         }
     }
 
@@ -112,33 +119,93 @@ __host__ __device__ constexpr int sums_line(int columns) {
     return columns + 8;
 }
 
+template <typename T> struct conv_dtype;
+template <> struct conv_dtype<__half> { static constexpr int value = CF_F16; };
+template <> struct conv_dtype<__nv_bfloat16> { static constexpr int value = CF_BF16; };
+
+// Eight sums of one row of the tile; of a cluster the total of all its blocks.
+template <int SPLITS> __device__ __forceinline__ cf_eight total8(const float *at) {
+    if (SPLITS == 1) return cf_load8_f32(at);
+    cf_eight e = {};
+#pragma unroll
+    for (int rank = 0; rank < SPLITS; rank++) {
+        cf_eight part;
+        cf_load8_of_rank(at, rank, part.v);
+#pragma unroll
+        for (int k = 0; k < 8; k++) e.v[k] += part.v[k];
+    }
+    return e;
+}
+
+// The usual case of store_tile: eight channels from o on in rows first, first + STEP .. below `end`, outputs and
+// residual of type T at regular distances, ReLU, SiLU or no activation. Several rows at once, so that their latencies
+// overlap.
+template <typename T, int LINE, int STEP, int SPLITS>
+__device__ __forceinline__ void store_rows(const cf_conv_args &a, const float *sums, int m0, int o, int first,
+                                           int end) {
+    constexpr int AT_ONCE = SPLITS == 1 ? 4 : 2;
+    cf_eight bias = cf_load8_f32(a.bias + o);
+    uint4 *out = reinterpret_cast<uint4 *>(static_cast<T *>(a.out.data) + m0 * a.out.pixel + o);
+    const uint4 *residual =
+        reinterpret_cast<const uint4 *>(static_cast<const T *>(a.residual.data) + m0 * a.residual.pixel + o);
+    unsigned out_line = a.out.pixel / 8, residual_line = a.residual.pixel / 8;
+    float scale = a.attr.affine ? a.attr.scale : 1.f, shift = a.attr.affine ? a.attr.shift : 0.f;
+    for (int row = first; row < end; row += AT_ONCE * STEP) {
+        cf_eight e[AT_ONCE];
+        uint4 more[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            int r = min(row + i * STEP, end - 1);
+            if (a.residual.data) more[i] = residual[(uint64_t)r * residual_line];
+            e[i] = total8<SPLITS>(sums + r * LINE);
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++)
+#pragma unroll
+            for (int k = 0; k < 8; k++) e[i].v[k] += bias.v[k];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            if (a.attr.act == CF_ACT_RELU) {
+#pragma unroll
+                for (int k = 0; k < 8; k++) e[i].v[k] = fmaxf(e[i].v[k], 0.f);
+            } else if (a.attr.act == CF_ACT_SILU) {
+#pragma unroll
+                for (int k = 0; k < 8; k++) e[i].v[k] *= cf_quick_sigmoid(e[i].v[k]);
+            }
+#pragma unroll
+            for (int k = 0; k < 8; k++) e[i].v[k] = fmaf(e[i].v[k], scale, shift);
+            if (a.residual.data) {
+                cf_eight r = cf_unpack8<T>(more[i]);
+#pragma unroll
+                for (int k = 0; k < 8; k++) e[i].v[k] += r.v[k];
+            }
+            int r = row + i * STEP;
+            if (r < end) out[(uint64_t)r * out_line] = cf_pack8<T>(e[i]);
+        }
+    }
+}
+
 // From the sums of a tile, [ROWS][sums_line(COLUMNS)] in shared memory, to the output. With SPLITS blocks each of them
-// adds up and finishes its share of the rows.
-template <int ROWS, int COLUMNS, int THREADS, int SPLITS>
+// adds up and finishes its share of the rows. A thread keeps its eight columns.
+template <typename T, int ROWS, int COLUMNS, int THREADS, int SPLITS>
 __device__ __forceinline__ void store_tile(const cf_conv_args &a, const float *sums, int m0, int o0, int rank) {
-    constexpr int EIGHTS = COLUMNS / 8, COUNT = ROWS / SPLITS * EIGHTS;
+    constexpr int EIGHTS = COLUMNS / 8, STEP = THREADS / EIGHTS, LINE = sums_line(COLUMNS), SHARE = ROWS / SPLITS;
+    constexpr int DTYPE = conv_dtype<T>::value;
     if (SPLITS > 1)
         cf_cluster_barrier();
     else
         __syncthreads();
-    for (int i = threadIdx.x; i < COUNT; i += THREADS) {
-        int row = i / EIGHTS + rank * (ROWS / SPLITS), column = i % EIGHTS * 8;
-        if (m0 + row >= a.pixels || o0 + column >= a.out.c) continue;
-        const float *at = sums + row * sums_line(COLUMNS) + column;
-        cf_eight e;
-        if (SPLITS == 1) {
-            e = cf_load8_f32(at);
-        } else {
-            e = cf_eight{};
-#pragma unroll
-            for (int other = 0; other < SPLITS; other++) {
-                cf_eight part;
-                cf_load8_of_rank(at, other, part.v);
-#pragma unroll
-                for (int k = 0; k < 8; k++) e.v[k] += part.v[k];
-            }
-        }
-        cf_conv_finish8(a, m0 + row, o0 + column, e);
+    int first = threadIdx.x / EIGHTS, column = threadIdx.x % EIGHTS * 8, o = o0 + column;
+    int end = min((rank + 1) * SHARE, a.pixels - m0);
+    bool usual = a.out.dtype == DTYPE && a.flat_out && a.vector_out && a.attr.act <= CF_ACT_SILU &&
+                 (!a.residual.data || (a.residual.dtype == DTYPE && a.flat_residual && a.vector_residual));
+    if (first < STEP && o < a.out.c) {
+        first += rank * SHARE;
+        if (usual && o + 8 <= a.out.c)
+            store_rows<T, LINE, STEP, SPLITS>(a, sums + column, m0, o, first, end);
+        else
+            for (int row = first; row < end; row += STEP)
+                cf_conv_finish8(a, m0 + row, o, total8<SPLITS>(sums + row * LINE + column));
     }
     if (SPLITS > 1) cf_cluster_barrier(); // the others may still read what is here
 }
