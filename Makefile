@@ -2,12 +2,13 @@
 # The front door: each target is a short recipe over CMake's presets. `make` alone prints this list.
 CFINE := build/release/cli/cfine
 SECONDS ?= 60
+SOAK ?= 600
 SIZES ?= tiny n s m l x
 PREFIX ?= /usr/local
 BENCH_PYTHON ?= python3
 SCENES := models/tabletop/scenes
 INSTALL := @bash scripts/install_packages.sh
-.PHONY: help build demo test test-gpu check asan tsan fuzz lint format parity bench install clean packages
+.PHONY: help build demo test test-gpu check asan tsan fuzz soak lint format parity bench install clean packages
 
 help:
 	@echo "cfine: D-FINE object detection in C"
@@ -21,6 +22,7 @@ help:
 	@echo "  make asan      every test under the address and undefined-behaviour sanitizers"
 	@echo "  make tsan      every test under the thread sanitizer"
 	@echo "  make fuzz      each fuzz target for SECONDS=$(SECONDS) under sanitizers"
+	@echo "  make soak      the server under good and bad clients for SOAK=$(SOAK) seconds"
 	@echo "  make lint      format, include order, static analysis;  make format  rewrites the format"
 	@echo "  make parity    against the PyTorch reference, and exports through ONNX Runtime: SIZES=\"$(SIZES)\" (needs CFINE_SHARED)"
 	@echo "  make bench     time and accuracy on this machine into README.md and docs/: BENCH_PYTHON=python with the peers,"
@@ -67,6 +69,9 @@ fuzz:
 	$(INSTALL) build test fuzz
 	@cmake --preset fuzz && cmake --build --preset fuzz --target fuzzers
 	@bash scripts/run_fuzzers.sh $(SECONDS)
+
+soak: build
+	@python3 tests/serve/soak.py $(CFINE) tests/data/tiny $(SOAK) --threads 1
 
 lint:
 	$(INSTALL) build test lint

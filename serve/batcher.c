@@ -49,7 +49,9 @@ static serve_job *take_first(job_list *list) {
 static void prepare_job(serve_batcher *batcher, serve_job *job) {
     job->engine = serve_engine_retain(batcher->engine);
     pthread_mutex_unlock(&batcher->lock);
-    if (job->deadline > common_now())
+    if (job->is_gone(job))
+        job->gone = job->refused = 1;
+    else if (job->deadline > common_now())
         job->prepare(job);
     else
         job->late = job->refused = 1;
@@ -103,6 +105,14 @@ static void leave_queue(serve_batcher *batcher, serve_job *job) {
     batcher->ready_bytes -= job->bytes;
 }
 
+// A job that does not run.
+static void drop_job(serve_batcher *batcher, serve_job *job, double now) {
+    job->started = job->ended = now;
+    leave_queue(batcher, job);
+    append(&batcher->done, job);
+    pthread_cond_signal(&batcher->for_hands);
+}
+
 static void drop_late_jobs(serve_batcher *batcher, double now) {
     job_list kept = {0};
     while (batcher->ready.first) {
@@ -112,10 +122,7 @@ static void drop_late_jobs(serve_batcher *batcher, double now) {
             continue;
         }
         job->late = 1;
-        job->started = job->ended = now;
-        leave_queue(batcher, job);
-        append(&batcher->done, job);
-        pthread_cond_signal(&batcher->for_hands);
+        drop_job(batcher, job, now);
     }
     batcher->ready = kept;
 }
@@ -132,18 +139,22 @@ static int count_batch(const job_list *list) {
     return images;
 }
 
-static job_list take_batch(serve_batcher *batcher) {
+// The list's head and what fits to it. Nothing, where nobody waits for any of them.
+static job_list take_batch(serve_batcher *batcher, double now) {
     job_list taken = {0}, kept = {0};
     const serve_job *head = batcher->ready.first;
     int images = 0;
     while (batcher->ready.first) {
         serve_job *job = take_first(&batcher->ready);
-        if (fits(job, head, images)) {
+        if (!fits(job, head, images)) {
+            append(&kept, job);
+        } else if (job->is_gone(job)) {
+            job->gone = 1;
+            drop_job(batcher, job, now);
+        } else {
             images += job->count;
             leave_queue(batcher, job);
             append(&taken, job);
-        } else {
-            append(&kept, job);
         }
     }
     batcher->ready = kept;
@@ -255,7 +266,8 @@ static void *worker(void *arg) {
             wait_until(batcher, until);
             continue;
         }
-        job_list jobs = take_batch(batcher);
+        job_list jobs = take_batch(batcher, now);
+        if (!jobs.first) continue;
         pthread_cond_broadcast(&batcher->for_hands); // there is room for prepared jobs
         pthread_mutex_unlock(&batcher->lock);
         run_batch(jobs.first->engine->sessions[index], &jobs);

@@ -24,6 +24,7 @@ struct serve_job {
     // Set by who submits.
     void (*prepare)(serve_job *job); // on a hand
     void (*finish)(serve_job *job);  // on a hand; the batcher does not touch the job afterwards
+    int (*is_gone)(serve_job *job);  // whether nobody waits for the answer any more; any thread of the batcher
     double deadline;                 // of common_now(); a job that no worker took by then is late
 
     // Set by the batcher before prepare.
@@ -43,8 +44,8 @@ struct serve_job {
     // Set by the batcher.
     cfine_status status; // of the run
     cfine_error error;
-    int late;
-    int batch; // images in the run
+    int late, gone; // it did not run
+    int batch;      // images in the run
     double arrived, prepared, started, ended;
     serve_job *next;
 };

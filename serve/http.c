@@ -15,7 +15,7 @@
 #include "common/failure.h"
 
 // A refused body is read up to MOST_DISCARDED times the size that is taken.
-enum { MOST_DISCARDED = 4, IO_THREADS = 2, FIRST_ROOM = 1 << 14, RETRY_SECONDS = 1 };
+enum { MOST_DISCARDED = 4, IO_THREADS = 2, FIRST_ROOM = 1 << 14, RETRY_SECONDS = 1, CLIENT_GONE = 499 };
 
 typedef enum { RECEIVING_FIRST, RECEIVING, WORKING, SENDING, IDLE } connection_phase;
 
@@ -263,6 +263,7 @@ static enum MHD_Result send_answer(serve_request *request) {
         request->answer_size, request->answer, request->answer_is_constant ? keep_answer : free_answer);
     if (!response) return MHD_NO;
     request->answer = NULL; // the response has it now
+    drop_body(request);     // the answer may take as long as its client's patience
     mhd->MHD_add_response_header(response, "Content-Type", request->content_type);
     mhd->MHD_add_response_header(response, "Cache-Control", "no-store");
     mhd->MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
@@ -281,13 +282,24 @@ static enum MHD_Result send_answer(serve_request *request) {
 static void finish_and_resume(serve_job *job) {
     serve_request *request = (serve_request *)job;
     const serve_mhd *mhd = request->server->mhd;
-    if (job->late)
+    if (job->gone)
+        serve_answer_error(request, CLIENT_GONE, "the client has hung up");
+    else if (job->late)
         serve_answer_error(request, 504, "no worker was free before the request's deadline");
     else if (!job->refused && job->status == CFINE_OK)
         request->make_answer(request);
     else if (!job->refused) // otherwise prepare has answered
         serve_answer_failure(request, &job->error);
     mhd->MHD_resume_connection(request->connection); // from here on the request may be gone
+}
+
+// The client has closed its side, or the connection was reset. Its socket stays open while the request is suspended.
+static int is_gone(serve_job *job) {
+    const serve_request *request = (serve_request *)job;
+    char byte;
+    if (!request->owner) return 0;
+    ssize_t got = recv(request->owner->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 static void begin(serve_request *request) {
@@ -311,6 +323,7 @@ static int dispatch(serve_request *request) {
         return 0;
     }
     request->job.finish = finish_and_resume;
+    request->job.is_gone = is_gone;
     request->job.deadline = common_now() + server->options->deadline;
     request->suspended = 1;
     server->mhd->MHD_suspend_connection(request->connection);
@@ -385,7 +398,7 @@ static void account(const serve_request *request) {
     serve_server *server = request->server;
     const serve_job *job = &request->job;
     double now = common_now();
-    int ran = job->started > 0 && !job->late;
+    int ran = job->started > 0 && !job->late && !job->gone;
     char client[64];
     describe_client(request, client);
     serve_access access = {.client = client,

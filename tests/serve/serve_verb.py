@@ -9,17 +9,9 @@ import sys
 import tempfile
 import time
 
-from server import detected, in_threads, picture, serving
+from server import detected, form, in_threads, picture, same_detections, serving
 
 CFINE, MODEL = sys.argv[1:3]
-
-
-def form(parts, boundary="----edge"):
-    body = b""
-    for name, file, data in parts:
-        head = 'Content-Disposition: form-data; name="%s"' % name + ('; filename="%s"' % file if file else "")
-        body += b"--%s\r\n%s\r\n\r\n%s\r\n" % (boundary.encode(), head.encode(), data)
-    return body + b"--%s--\r\n" % boundary.encode(), {"Content-Type": "multipart/form-data; boundary=" + boundary}
 
 
 def check_detect(server, folder):
@@ -42,9 +34,7 @@ def check_detect(server, folder):
         wanted = [d for d in expected[k] if d["score"] >= least]
         for _ in range(5):
             got = server.detect(pictures[k], "?threshold=%g" % least)
-            assert [d["label"] for d in got] == [d["label"] for d in wanted], (got, wanted)
-            for a, b in zip(got, wanted):
-                assert abs(a["score"] - b["score"]) < 2e-5 and max(abs(x - y) for x, y in zip(a["box"], b["box"])) < 0.02
+            assert same_detections(got, wanted), (got, wanted)
     in_threads(12, one)
     assert server.metric('cfine_batch_images_bucket{le="1"}') < server.metric("cfine_batch_images_count")
 

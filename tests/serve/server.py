@@ -129,6 +129,22 @@ def detected(cfine, model, files, *words):
     return [json.loads(line)["detections"] for line in done.stdout.splitlines()]
 
 
+def same_detections(got, wanted):
+    """Up to what another place in a batch changes."""
+    return len(got) == len(wanted) and all(
+        a["label"] == b["label"] and abs(a["score"] - b["score"]) < 2e-5 and
+        max(abs(x - y) for x, y in zip(a["box"], b["box"])) < 0.02 for a, b in zip(got, wanted))
+
+
+def form(parts, boundary="----edge"):
+    """Body and headers of a multipart form: (name, file name or None, bytes) each."""
+    body = b""
+    for name, file, data in parts:
+        head = 'Content-Disposition: form-data; name="%s"' % name + ('; filename="%s"' % file if file else "")
+        body += b"--%s\r\n%s\r\n\r\n%s\r\n" % (boundary.encode(), head.encode(), data)
+    return body + b"--%s--\r\n" % boundary.encode(), {"Content-Type": "multipart/form-data; boundary=" + boundary}
+
+
 def in_threads(count, work):
     """Runs work(i) in threads and raises what one of them raised."""
     failures = []
