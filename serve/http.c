@@ -137,7 +137,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         one->next = server->connections;
         if (one->next) one->next->previous = one;
         server->connections = one;
-        server->connection_count++;
+        __atomic_add_fetch(&server->connection_count, 1, __ATOMIC_RELAXED);
         pthread_mutex_unlock(&server->connections_lock);
     } else if (*socket_context) {
         serve_connection *one = *socket_context;
@@ -147,7 +147,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
             one->previous->next = one->next;
         else
             server->connections = one->next;
-        server->connection_count--;
+        __atomic_sub_fetch(&server->connection_count, 1, __ATOMIC_RELAXED);
         pthread_mutex_unlock(&server->connections_lock);
         free(one);
     }

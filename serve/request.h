@@ -31,7 +31,7 @@ struct serve_server {
     size_t body_bytes; // atomic: held by all requests
     pthread_mutex_t connections_lock;
     serve_connection *connections;
-    int connection_count;
+    int connection_count; // atomic
 };
 
 typedef struct serve_route {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as the body of a request. The first byte says as what: a form, or an inference request of either kind with
-// JSON of a length that the next two bytes say. What is found must lie inside the body.
+// Any bytes as the body of a request. The first byte says as what: a form, a form with its Content-Type, or an
+// inference request of either kind with JSON of a length that the next two bytes say. What is found must lie inside the
+// body.
 #include "fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -17,14 +18,24 @@ static void touch(const uint8_t *bytes, size_t size, const uint8_t *body, const 
     if (size && (bytes < body || bytes > end || size > (size_t)(end - bytes))) abort();
 }
 
-static void form(const uint8_t *body, size_t size) {
+static void form(const char *type, const uint8_t *body, size_t size) {
     serve_part parts[SERVE_MAX_PARTS];
     cfine_error error = {0};
     int count;
-    if (serve_multipart_find("multipart/form-data; boundary=edge", body, size, parts, &count, &error) != CFINE_OK)
+    if (serve_multipart_find(type, body, size, parts, &count, &error) != CFINE_OK)
         check_error(&error);
     else
         for (int i = 0; i < count; i++) touch(parts[i].bytes, parts[i].size, body, body + size);
+}
+
+// The first line says the type.
+static void form_of_any_type(const uint8_t *data, size_t size) {
+    char type[200];
+    size_t length = 0;
+    while (length < size && length < sizeof type - 1 && data[length] && data[length] != '\n') length++;
+    memcpy(type, data, length);
+    type[length] = 0;
+    if (serve_is_multipart(type)) form(type, data + length, size - length);
 }
 
 static void infer(const uint8_t *body, size_t size, size_t json_size, kserve_kind kind) {
@@ -50,8 +61,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t json_size = data[1] | (size_t)data[2] << 8;
     const uint8_t *body = data + 3;
     size -= 3;
-    if (data[0] % 3 == 0)
-        form(body, size);
+    if (data[0] == 0xFF)
+        form_of_any_type(body, size);
+    else if (data[0] % 3 == 0)
+        form("multipart/form-data; boundary=edge", body, size);
     else
         infer(body, size, json_size == 0xFFFF ? size : json_size, data[0] % 3 == 1 ? KSERVE_IMAGES : KSERVE_PIXELS);
     return 0;

@@ -157,22 +157,22 @@ def check_what_is_sent(folder):
 def check_real_server(folder):
     with serving(CFINE, MODEL, "--queue", "64") as server:
         url = server.address
-        detect = points(url, "--clients", "1,8", "--seconds", "1", "--warmup", "0.2")
-        kserve = points(url, "--protocol", "kserve", "--batch", "2", "--clients", "3", "--seconds", "1")
+        detect = points(url, "--clients", "1,8", "--seconds", "2", "--warmup", "0.2")
+        kserve = points(url, "--protocol", "kserve", "--batch", "2", "--clients", "3", "--seconds", "2")
         for p in detect + kserve:
             assert p["good"] > 0 and not p["refused"] and not p["lost"] and is_ordered(p), p
         assert kserve[0]["images_per_s"] > 1.9 * kserve[0]["requests_per_s"]
         assert server.metric('cfine_requests_total{route="detect",code="200"}') >= sum(p["good"] for p in detect)
-        table = list(csv.DictReader(io.StringIO(load(url, "--rate", "5,10", "--seconds", "1", "--csv")[0])))
+        table = list(csv.DictReader(io.StringIO(load(url, "--rate", "5,10", "--seconds", "2", "--csv")[0])))
         assert [row["rate"] for row in table] == ["5", "10"] and all(float(row["p50_ms"]) > 0 for row in table)
-        text, _ = load(url, "--clients", "2,4", "--seconds", "0.5", "--picture", folder + "/load.svg", "--picture", folder + "/load.png")
+        text, _ = load(url, "--clients", "2,4", "--seconds", "2", "--picture", folder + "/load.svg", "--picture", folder + "/load.png")
         words = [e.text for e in xml.etree.ElementTree.parse(folder + "/load.svg").iter() if e.text and e.text.strip()]
         assert {"p50", "p99.9", "2", "4", "latency, ms", "images"} <= set(words), words
         with open(folder + "/load.png", "rb") as f:
             assert f.read(4) == b"\x89PNG"
         assert "images/s" in text and text.splitlines()[2].split()[0] == "2"
     with serving(CFINE, MODEL, "--queue", "1", "--max-batch", "1") as server:
-        p, = points(server.address, "--clients", "16", "--seconds", "1", status=0)
+        p, = points(server.address, "--clients", "16", "--seconds", "2", status=0)
         assert p["busy"] > 0 and p["good"] > 0, p
 
 

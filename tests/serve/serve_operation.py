@@ -87,7 +87,7 @@ def check_tls(folder):
             start = time.monotonic()
             assert s.recv(10) == b"" and time.monotonic() - start < 6
         assert server.detect(plain) == wanted
-        done = subprocess.run([CFINE, "load", server.address, "--ca-file", certificate, "--clients", "2", "--seconds", "0.5",
+        done = subprocess.run([CFINE, "load", server.address, "--ca-file", certificate, "--clients", "2", "--seconds", "2",
                                "--warmup", "0", "--json"], capture_output=True, text=True)
         point = json.loads(done.stdout)
         assert done.returncode == 0 and point["good"] > 0 and point["lost"] == 0, (done.stderr, point)

@@ -22,7 +22,8 @@ from server import form, in_threads, picture, resident, same_detections, serving
 CFINE, MODEL, SECONDS, OPTIONS = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4:]
 GOOD, BAD, THRESHOLD = 6, 4, 0.3
 IMAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "images")
-PATIENCE, MOST_MEGAPIXELS = 6, 2
+MOST_MEGAPIXELS = 2
+PATIENCE = float(OPTIONS[OPTIONS.index("--patience") + 1]) if "--patience" in OPTIONS else 6  # seconds
 
 
 def file(name):

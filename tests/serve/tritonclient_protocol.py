@@ -168,7 +168,7 @@ def check_triton(folder, pictures, expected, raw):
                 check_client(module, address, pictures, expected, raw)
                 check_mixed(module, address, pictures, expected)
             done = subprocess.run([CFINE, "load", "http://127.0.0.1:%d" % http, "--protocol", "kserve", "--clients", "1,4",
-                                   "--seconds", "0.5", "--warmup", "0.1", "--json"], capture_output=True, text=True)
+                                   "--seconds", "1", "--warmup", "0.1", "--json"], capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
             for line in done.stdout.splitlines():
                 point = json.loads(line)
