@@ -113,18 +113,6 @@ def check_full_queue():
     assert 200 in statuses and 503 in statuses, statuses
 
 
-def wait_for_nothing(server):
-    """Until the server holds nothing for anybody but who asks for the metrics."""
-    names = ("cfine_connections", "cfine_requests_in_flight", "cfine_queue_requests", "cfine_body_bytes")
-    end = time.monotonic() + 15
-    while True:
-        held = [server.metric(name) for name in names]
-        if held[0] <= 1 and held[1] <= 1 and held[2:] == [0, 0]:
-            return
-        assert time.monotonic() < end, dict(zip(names, held))
-        time.sleep(0.1)
-
-
 def check_full_memory():
     """All bodies together have their bound: who comes beyond it is told to come again."""
     head = b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n"
@@ -139,7 +127,7 @@ def check_full_memory():
         assert headers["Retry-After"] == "1" and "no room" in error
         for s in half:
             s.close()
-        wait_for_nothing(server)
+        server.wait_for_nothing()
         server.detect(picture(1, 500, 500))
 
 
@@ -199,7 +187,7 @@ def check_slow_clients():
         texts = (b"", b"GET / HTTP/1.1\r\nHost: x\r\nA: ", b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
                  b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5000\r\n")
         in_threads(len(texts) + 1, lambda i: drip(texts[i]) if i < len(texts) else read_nothing(i))
-        wait_for_nothing(server)
+        server.wait_for_nothing()
         server.detect(picture(1))
 
 
@@ -215,7 +203,7 @@ def check_gone_clients():
                     if reset:
                         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert server.detect(picture(1))
-        wait_for_nothing(server)
+        server.wait_for_nothing()
         gone, run = server.metric('cfine_requests_total{route="detect",code="499"}'), server.metric("cfine_images_total")
         assert gone >= 20 and run <= 3, (gone, run)
 

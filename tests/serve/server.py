@@ -94,6 +94,17 @@ class Server:
         found = re.search("^" + re.escape(name) + r" (\S+)$", text, re.M)
         return float(found.group(1)) if found else 0.0
 
+    def wait_for_nothing(self, seconds=15):
+        """Until the server holds nothing for anybody but who asks for the metrics."""
+        names = ("cfine_connections", "cfine_requests_in_flight", "cfine_queue_requests", "cfine_body_bytes")
+        end = time.monotonic() + seconds
+        while True:
+            held = [self.metric(name) for name in names]
+            if held[0] <= 1 and held[1] <= 1 and held[2:] == [0, 0]:
+                return
+            assert time.monotonic() < end, dict(zip(names, held))
+            time.sleep(0.1)
+
     def end(self, signal=15):
         self.process.send_signal(signal)
         status = self.process.wait(60)
