@@ -97,13 +97,12 @@ class Server:
     def wait_for_nothing(self, seconds=15):
         """Until the server holds nothing for anybody but who asks for the metrics."""
         names = ("cfine_connections", "cfine_requests_in_flight", "cfine_queue_requests", "cfine_body_bytes")
-        end = time.monotonic() + seconds
-        while True:
+        for _ in range(int(seconds / 0.1)):
             held = [self.metric(name) for name in names]
             if held[0] <= 1 and held[1] <= 1 and held[2:] == [0, 0]:
                 return
-            assert time.monotonic() < end, dict(zip(names, held))
             time.sleep(0.1)
+        raise AssertionError(dict(zip(names, held)))
 
     def end(self, signal=15):
         self.process.send_signal(signal)
