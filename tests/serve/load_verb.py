@@ -107,19 +107,19 @@ def check_figures():
 
 def check_troubles():
     with slow() as url:
-        p, = points(url + "/503", "--clients", "2", "--seconds", "0.5", status=1)
+        p, = points(url + "/503", "--clients", "2", "--seconds", "1", status=1)
         assert p["busy"] > 0 and p["good"] == 0 and "answered with 503" in p["first_problem"], p
     with slow() as url:
-        p, = points(url + "/404", "--clients", "1", "--seconds", "0.5", status=1)
+        p, = points(url + "/404", "--clients", "1", "--seconds", "1", status=1)
         assert p["refused"] > 0 and "as asked" in p["first_problem"], p
     with slow() as url:
-        p, = points(url + "/close", "--clients", "1", "--seconds", "0.5", "--warmup", "0", status=1)
+        p, = points(url + "/close", "--clients", "1", "--seconds", "1", "--warmup", "0", status=1)
         assert p["lost"] > 0, p
     with slow() as url:
         Slow.seen = [None]
         assert "answered with 404" in load(url + "/404", status=1)[1]
     with slow() as url:
-        p, = points(url, "--clients", "1", "--seconds", "0.5", "--warmup", "0", "--timeout", "5")
+        p, = points(url, "--clients", "1", "--seconds", "1", "--warmup", "0", "--timeout", "5")
         assert p["lost"] == 0
     assert "does the server run?" in load(url, status=1)[1]
     for words in (("ftp://x",), (url, "--clients", "1", "--rate", "1"), (url, "--json", "--csv"), (url, "--batch", "2"),
@@ -136,12 +136,12 @@ def check_what_is_sent(folder):
     with open(folder + "/token", "w") as f:
         f.write("secret\nmore\n")
     with slow() as url:
-        load(url, "--clients", "1", "--seconds", "0.2", "--warmup", "0", "--images", folder, "--token-file", folder + "/token")
+        load(url, "--clients", "1", "--seconds", "1", "--warmup", "0", "--images", folder, "--token-file", folder + "/token")
         assert [body for _, _, body in Slow.seen[:4]] == [picture(0), picture(1), picture(2), picture(0)]
         path, headers, _ = Slow.seen[0]
         assert path == "/v1/detect" and headers["Authorization"] == "Bearer secret" and "Expect" not in headers
     with slow() as url:
-        load(url, "--clients", "1", "--seconds", "0.2", "--protocol", "kserve", "--name", "m", "--batch", "2", "--images", folder)
+        load(url, "--clients", "1", "--seconds", "1", "--protocol", "kserve", "--name", "m", "--batch", "2", "--images", folder)
         path, headers, body = Slow.seen[1]
         size = int(headers["Inference-Header-Content-Length"])
         tensor = b"".join(struct.pack("<I", len(p)) + p for p in (picture(1), picture(2)))
@@ -150,7 +150,7 @@ def check_what_is_sent(folder):
         assert request["inputs"][0]["shape"] == [2, 1]
         assert request["inputs"][0]["parameters"]["binary_data_size"] == len(tensor)
     with slow() as url:  # without pictures it draws one
-        load(url, "--clients", "1", "--seconds", "0.2")
+        load(url, "--clients", "1", "--seconds", "1")
         assert Slow.seen[0][2][:3] == b"\xff\xd8\xff" and 20000 < len(Slow.seen[0][2]) < 200000, len(Slow.seen[0][2])
 
 

@@ -296,13 +296,22 @@ def check_end(folder):
 def check_log_anew(folder):
     """SIGHUP opens the access log anew, as logrotate wants it."""
     log = folder + "/rotated.jsonl"
+
+    def wait_for_line(path):  # it is written after the answer was sent
+        for _ in range(200):
+            if os.path.exists(path) and len(open(path).readlines()) == 1:
+                return
+            time.sleep(0.05)
+        raise AssertionError(open(path).read())
     with serving(CFINE, MODEL, "--access-log", log) as server:
         server.detect(picture(1))
+        wait_for_line(log)
         os.rename(log, log + ".1")
         server.process.send_signal(signal.SIGHUP)
         server.wait_for("opened anew")
         server.detect(picture(1))
-        assert all(len(open(path).readlines()) == 1 for path in (log, log + ".1"))
+        wait_for_line(log)
+        wait_for_line(log + ".1")
 
 
 def main():
