@@ -11,7 +11,7 @@
 #define CF_CLUSTER(blocks)
 #endif
 
-// Waits for all threads of the cluster; what they wrote into shared memory before is seen after.
+// Waits for all threads of the cluster; what they wrote before is seen after.
 __device__ __forceinline__ void cf_cluster_barrier() {
 #if __CUDA_ARCH__ >= 900
     asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");

@@ -42,7 +42,8 @@ const float *cf_cuda_constant(const cf_call *call, int index) {
 }
 
 int cf_cuda_wide(const cf_tensor *tensor) {
-    return ((tensor->c | tensor->pixel | tensor->row | tensor->image) % CF_CUDA_WIDTH) == 0 &&
+    int real = tensor->dtype == CF_F32 || tensor->dtype == CF_F16 || tensor->dtype == CF_BF16;
+    return real && ((tensor->c | tensor->pixel | tensor->row | tensor->image) % CF_CUDA_WIDTH) == 0 &&
            (uintptr_t)tensor->data % 16 == 0;
 }
 

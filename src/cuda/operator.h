@@ -17,7 +17,8 @@ void cf_cuda_pack(const cf_problem *problem, void *packed);
 // Constant `index` in the device's memory, NULL where the node has none.
 const float *cf_cuda_constant(const cf_call *call, int index);
 
-// 1 if the tensor's pixels hold whole vectors of CF_CUDA_WIDTH channels at addresses that are multiples of 16 bytes.
+// 1 if the tensor is FP32, F16 or BF16 and its pixels hold whole vectors of CF_CUDA_WIDTH channels at addresses that
+// are multiples of 16 bytes.
 int cf_cuda_wide(const cf_tensor *tensor);
 // 1 if all inputs and the output do.
 int cf_cuda_all_wide(const cf_call *call);

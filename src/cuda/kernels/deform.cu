@@ -1,122 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Multi-scale deformable sampling (cf_deform_attr). Blocks along y are images; places and sums are FP32.
-#include "cuda/vector.cuh"
-
-// One point's level: its map, the first of its tokens, and what an offset of 1 is in box sizes.
-struct level_of_point {
-    int height, width, start;
-    float unit;
-};
-
-// Unrolled so that the attributes are read with constant indices.
-static __device__ level_of_point find_level(const cf_deform_attr &attr, int point) {
-    level_of_point found = {1, 1, 0, 0.f};
-    int first = 0, start = 0;
-#pragma unroll
-    for (int level = 0; level < CF_DEFORM_LEVELS; level++) {
-        if (level >= attr.levels) break;
-        if (point >= first && point < first + attr.points[level])
-            found = {attr.height[level], attr.width[level], start, attr.offset_scale / attr.points[level]};
-        first += attr.points[level];
-        start += attr.height[level] * attr.width[level];
-    }
-    return found;
-}
-
-static __device__ int points_of(const cf_deform_attr &attr) {
-    int points = 0;
-#pragma unroll
-    for (int level = 0; level < CF_DEFORM_LEVELS; level++) points += level < attr.levels ? attr.points[level] : 0;
-    return points;
-}
-
-// Up to four tokens and what each counts; those outside the map count 0 and stand at the map's first token.
-struct taps {
-    int token[4];
-    float weight[4];
-};
-
-// x, y in fractions of the map.
-static __device__ taps find_taps(const level_of_point &level, float x, float y, int discrete) {
-    taps found = {{level.start, level.start, level.start, level.start}, {0, 0, 0, 0}};
-    float height = level.height, width = level.width;
-    if (discrete) {
-        float py = fminf(fmaxf(truncf(y * height + 0.5f), 0.f), height - 1.f);
-        float px = fminf(fmaxf(truncf(x * width + 0.5f), 0.f), width - 1.f);
-        found.token[0] = level.start + (int)py * level.width + (int)px;
-        found.weight[0] = 1;
-        return found;
-    }
-    float py = y * height - 0.5f, px = x * width - 0.5f;
-    // Nothing of the map is nearer than a pixel; written so that numbers that are none do not pass.
-    if (!(py > -1.f && py < height && px > -1.f && px < width)) return found;
-    float top = floorf(py), left = floorf(px), down = py - top, right = px - left;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        int ty = (int)top + i / 2, tx = (int)left + i % 2;
-        if (ty < 0 || ty >= level.height || tx < 0 || tx >= level.width) continue;
-        found.token[i] = level.start + ty * level.width + tx;
-        found.weight[i] = (i / 2 ? down : 1.f - down) * (i % 2 ? right : 1.f - right);
-    }
-    return found;
-}
+// Multi-scale deformable sampling. Blocks along y are images.
+#include "cuda/kernels/deform.cuh"
 
 struct deform_tensors {
     cf_tensor offsets, weights, boxes, memory, out;
 };
 
-struct query_box {
-    float x, y, width, height;
-
-    __device__ query_box(const cf_tensor &boxes, int n, uint32_t query) {
-        int64_t at = cf_pixel(boxes, n, query);
-        x = cf_get(boxes, at), y = cf_get(boxes, at + 1);
-        width = cf_get(boxes, at + 2), height = cf_get(boxes, at + 3);
-    }
-};
-
-// A warp for each head of a query, `channel_lanes` lanes of 8 channels for each of 32 / channel_lanes points at a time.
+// A warp for each head of a query.
 CF_GLOBAL cf_deform(const __grid_constant__ deform_tensors t, const __grid_constant__ cf_deform_attr attr,
                     int channel_lanes) {
     cf_let_next_start();
     cf_wait_before();
     uint32_t warp = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, query = warp / attr.heads;
-    if (query >= (uint32_t)(t.out.h * t.out.w)) return;
-    int n = blockIdx.y, head = warp % attr.heads, points = points_of(attr), lane = threadIdx.x % 32;
-    int first = lane / channel_lanes, step = 32 / channel_lanes;
-    int channel = (head * channel_lanes + lane % channel_lanes) * 8;
-    query_box box(t.boxes, n, query);
-    int64_t offsets = cf_pixel(t.offsets, n, query) + 2 * head * points;
-    int64_t weights = cf_pixel(t.weights, n, query) + head * points;
-    int64_t memory = n * t.memory.image + channel;
-
-    float most = -INFINITY, total = 0, sum[8] = {};
-    for (int p = first; p < points; p += step) most = fmaxf(most, cf_get(t.weights, weights + p));
-    for (int other = channel_lanes; other < 32; other *= 2)
-        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, other));
-    for (int p = first; p < points; p += step) {
-        level_of_point level = find_level(attr, p);
-        float x = box.x + cf_get(t.offsets, offsets + 2 * p) * level.unit * box.width;
-        float y = box.y + cf_get(t.offsets, offsets + 2 * p + 1) * level.unit * box.height;
-        float weight = expf(cf_get(t.weights, weights + p) - most);
-        total += weight;
-        taps found = find_taps(level, x, y, attr.discrete);
-        float v[4][8];
-#pragma unroll
-        for (int i = 0; i < 4; i++) cf_load(t.memory, memory + found.token[i] * t.memory.pixel, v[i]);
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            float share = weight * found.weight[i];
-            for (int k = 0; k < 8; k++) sum[k] += share * v[i][k];
-        }
-    }
-    for (int other = channel_lanes; other < 32; other *= 2) {
-        total += __shfl_xor_sync(0xffffffffu, total, other);
-        for (int k = 0; k < 8; k++) sum[k] += __shfl_xor_sync(0xffffffffu, sum[k], other);
-    }
-    if (first > 0) return;
-    for (int k = 0; k < 8; k++) sum[k] /= total;
-    cf_store(t.out, cf_pixel(t.out, n, query) + channel, sum);
+    if (query < (uint32_t)(t.out.h * t.out.w))
+        deform_head(t.offsets, t.weights, t.boxes, t.memory, t.out, attr, channel_lanes, blockIdx.y, query,
+                    warp % attr.heads);
 }
 
 // A thread for each channel of a query: any shape.
