@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any convolution, the stem, depthwise: cuda/kernels/conv_direct.cu.
+// Any convolution, the stem, depthwise: cuda/kernels/conv_direct.cu; FP32: cuda/kernels/conv_f32.cu.
 #include <string.h>
 
 #include "cuda/conv_cuda.h"
@@ -32,11 +32,11 @@ static void pack_any(const cf_problem *problem, void *packed) {
     pack_weight(problem, packed, 1);
 }
 
-static size_t packed_size_stem(const cf_problem *problem) {
+static size_t packed_size_eights(const cf_problem *problem) {
     return weight_bytes_of(problem, 8) + cf_conv_bias_bytes(problem);
 }
 
-static void pack_stem(const cf_problem *problem, void *packed) {
+static void pack_eights(const cf_problem *problem, void *packed) {
     pack_weight(problem, packed, 8);
 }
 
@@ -84,8 +84,8 @@ static void launch_stem(const cf_call *call, cf_cuda_queue *queue) {
 const cf_kernel cf_conv_cuda_stem = {.name = "conv_cuda_stem",
                                      .op = CF_OP_CONV,
                                      .refuse = refuse_stem,
-                                     .packed_size = packed_size_stem,
-                                     .pack = pack_stem,
+                                     .packed_size = packed_size_eights,
+                                     .pack = pack_eights,
                                      .launch = launch_stem};
 
 // Pixels that a thread makes: `wide` x `high`.
@@ -146,3 +146,34 @@ const cf_kernel cf_conv_cuda_depthwise = {.name = "conv_cuda_depthwise",
                                           .packed_size = packed_size_any,
                                           .pack = pack_any,
                                           .launch = launch_depthwise};
+
+// One block makes `rows` pixels x 64 channels.
+static const char *refuse_f32(const cf_problem *problem) {
+    const cf_tensor *in = &problem->in[0];
+    if (problem->attr.conv.groups != 1) return "wants one group";
+    if (in->dtype != CF_F32) return "wants an FP32 input";
+    if (in->c % 4 || in->image % 4 || in->row % 4 || in->pixel % 4) return "wants channels and strides in fours";
+    return cf_conv_refuse_output(problem);
+}
+
+static void launch_f32(const cf_call *call, cf_cuda_queue *queue) {
+    enum { THREADS = 128, COLUMNS = 64, TERMS = 16, MANY = 128, FEW = 32 };
+    const cf_conv_attr *attr = &call->problem->attr.conv;
+    cf_conv_args args = cf_conv_args_of(call, weight_bytes_of(call->problem, 8));
+    args.columns = (int32_t)cf_cuda_blocks(args.out.c, COLUMNS);
+    args.steps = attr->kernel_h * attr->kernel_w * (int32_t)cf_cuda_blocks(args.in.c, TERMS);
+    uint32_t blocks = cf_cuda_blocks(args.pixels, MANY) * (uint32_t)args.columns;
+    int few = blocks < 2 * (uint32_t)call->problem->threads; // two blocks a multiprocessor, or smaller ones
+    if (few) blocks = cf_cuda_blocks(args.pixels, FEW) * (uint32_t)args.columns;
+    if (blocks == 0) return;
+    const void *arguments[] = {&args};
+    cf_cuda_launch(queue, few ? "cf_conv_f32_32" : "cf_conv_f32_128", (cf_cuda_shape){blocks, 1, 1},
+                   (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
+}
+
+const cf_kernel cf_conv_cuda_f32 = {.name = "conv_cuda_f32",
+                                    .op = CF_OP_CONV,
+                                    .refuse = refuse_f32,
+                                    .packed_size = packed_size_eights,
+                                    .pack = pack_eights,
+                                    .launch = launch_f32};

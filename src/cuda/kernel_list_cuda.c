@@ -10,7 +10,8 @@
     X(cf_conv_##instruction##_f16_##rows##x##columns##_k##splits)                                                      \
     X(cf_conv_##instruction##_bf16_##rows##x##columns##_k##splits)
 #define CF_CONV_KERNELS(X)                                                                                             \
-    CF_CONV_TILES(CF_CONV_TILE_KERNELS, X) X(cf_conv_cuda_depthwise) X(cf_conv_cuda_stem) X(cf_conv_cuda_any)
+    CF_CONV_TILES(CF_CONV_TILE_KERNELS, X)                                                                             \
+    X(cf_conv_cuda_depthwise) X(cf_conv_cuda_stem) X(cf_conv_cuda_f32) X(cf_conv_cuda_any)
 #define CF_ACTIVATION_KERNELS(X) X(cf_activation_cuda)
 #define CF_SCALE_SHIFT_KERNELS(X) X(cf_scale_shift_cuda)
 #define CF_ADD_KERNELS(X) X(cf_add_cuda)
