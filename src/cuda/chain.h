@@ -35,6 +35,7 @@ typedef struct cf_chain_step {
     const void *weight;
     const float *bias;
     int32_t terms; // of a sum; on tensor cores rounded up to 64
+    int32_t line;  // LINEAR_ANY: floats between the weights of two terms
     int32_t wide;  // 1: runs of 8 channels; norm, gate: how many runs a lane holds; deform: lanes of a point
 } cf_chain_step;
 

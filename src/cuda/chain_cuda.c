@@ -22,11 +22,13 @@ static int add_conv(cf_chain_step *step, const cf_kernel *kernel, const cf_call 
         step->terms = (in->c + 63) / 64 * 64;
         weight_bytes = (size_t)call->out[0].c * (size_t)step->terms * sizeof(uint16_t);
         if (step->terms > CF_CHAIN_TERMS || !cf_cuda_wide(in)) return 0;
-    } else if (!strcmp(kernel->name, "conv_cuda_any")) {
+    } else if (!strcmp(kernel->name, "conv_cuda_any") || !strcmp(kernel->name, "conv_cuda_f32")) {
         enum { FEW_TERMS = 64 };
+        int unit = strcmp(kernel->name, "conv_cuda_f32") ? 1 : 8; // that outputs are rounded up to
         step->kind = CF_CHAIN_LINEAR_ANY;
         step->terms = in->c;
-        weight_bytes = ((size_t)in->c * (size_t)call->out[0].c * sizeof(float) + 63) / 64 * 64;
+        step->line = (call->out[0].c + unit - 1) / unit * unit;
+        weight_bytes = ((size_t)in->c * (size_t)step->line * sizeof(float) + 63) / 64 * 64;
         if (in->c > FEW_TERMS) return 0;
     } else {
         return 0;

@@ -93,7 +93,7 @@ static __device__ __noinline__ void linear_any(const cf_chain_step &s, const cha
         float sum = 0;
 #pragma unroll 1
         for (int k = 0; k < s.terms; k++)
-            sum += static_cast<const float *>(s.weight)[k * s.out.c + c] * cf_get(s.in[0], from + k);
+            sum += static_cast<const float *>(s.weight)[k * s.line + c] * cf_get(s.in[0], from + k);
         finish(s, at, row, c, sum);
     }
 }
