@@ -14,7 +14,7 @@
 // What a copy costs, in multiply-adds (counted as two) of a half-precision convolution an element; and the share of a
 // half-precision convolution's time that int8 saves. Both as measured on a CPU, and much the same elsewhere: bandwidth
 // against arithmetic, and twice the arithmetic.
-static const double COPY_COST = 100, SAVED = 0.45;
+static const double COPY_COST = 200, SAVED = 0.45;
 
 enum { LEAST_CHANNELS = 8, MOST_STORED = 255 };
 

@@ -59,6 +59,9 @@ static void value_run(const value_step *step, char *out, real_format fo, const c
         value_loop(step, CF_OP_MUL, out, bf16, a, bf16, b, b_f32 ? f32 : bf16, one, count);
     else if (step->op == CF_OP_COPY && fa.dtype == CF_F32 && fo.dtype == CF_BF16)
         value_loop(step, CF_OP_COPY, out, bf16, a, f32, NULL, f32, one, count);
+    else if (step->op == CF_OP_COPY && fa.dtype == CF_BF16 && fo.dtype == CF_U8)
+        value_loop(step, CF_OP_COPY, out, (real_format){CF_U8, 1, fo.scale, fo.inverse, fo.zero}, a, bf16, NULL, f32,
+                   one, count);
     else if (step->op == CF_OP_COPY && fa.dtype == CF_BF16 && fo.dtype == CF_F32)
         value_loop(step, CF_OP_COPY, out, f32, a, bf16, NULL, f32, one, count);
     else

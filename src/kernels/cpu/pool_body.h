@@ -105,7 +105,8 @@ enum { MAX_2X2_BYTES = 8192 }; // of a stretch on its way to an output that is n
 static void max_2x2_stretch(const cf_call *call, place at, int pixels) {
     const cf_tensor *in = &call->in[0], *out = &call->out[0];
     const cf_pool_attr *attr = &call->problem->attr.pool;
-    int size = cf_dtype_size(in->dtype), dense = out->pixel == out->c;
+    real_format from = real_format_of(in), to_format = real_format_of(out);
+    int size = from.size, alike = stored_alike(in, out), dense = alike && out->pixel == out->c;
     int most = dense ? pixels : MAX_2X2_BYTES / (out->c * size);
     char part[MAX_2X2_BYTES];
     for (int done = 0; done < pixels; done += most, at.x += most) {
@@ -113,13 +114,17 @@ static void max_2x2_stretch(const cf_call *call, place at, int pixels) {
         const char *row = cf_tensor_at(in, at.n, at.y - attr->pad_top, at.x - attr->pad_left);
         char *to = pixel_at(out, at);
         max_2x2(in->dtype, dense ? to : part, row, row + in->row * size, in->c, (long)now * out->c);
-        for (int x = 0; x < now && !dense; x++)
+        for (int x = 0; x < now && alike && !dense; x++)
             memcpy(to + x * out->pixel * size, part + (long)x * out->c * size, (size_t)(out->c * size));
+        for (int x = 0; x < now && !alike; x++)
+            for (EACH_VECTOR(i, left, out->c))
+                real_write(to + (x * out->pixel + i) * to_format.size, to_format,
+                           real_read(part + ((long)x * out->c + i) * size, from, left), left);
     }
 }
 
 // Rows of the stem's pooling: windows at the border one by one, the rest as a stretch.
-static void max_2x2_run(const cf_call *call, real_format format, long begin, long end) {
+static void max_2x2_run(const cf_call *call, real_format from, real_format to, long begin, long end) {
     const cf_tensor *in = &call->in[0], *out = &call->out[0];
     const cf_pool_attr *attr = &call->problem->attr.pool;
     for (long row = begin; row < end; row++) {
@@ -128,12 +133,12 @@ static void max_2x2_run(const cf_call *call, real_format format, long begin, lon
         long start = row * out->w;
         if (last > out->w) last = out->w;
         if (top < 0 || top + 2 > in->h || last <= first) {
-            max_pool_loop(call, format, format, start, start + out->w);
+            max_pool_loop(call, from, to, start, start + out->w);
             continue;
         }
-        max_pool_loop(call, format, format, start, start + first);
+        max_pool_loop(call, from, to, start, start + first);
         max_2x2_stretch(call, (place){n, y, first}, last - first);
-        max_pool_loop(call, format, format, start + last, start + out->w);
+        max_pool_loop(call, from, to, start + last, start + out->w);
     }
 }
 
@@ -142,10 +147,9 @@ static void max_pool_run(const cf_call *call, const cf_team *team) {
     const cf_pool_attr *attr = &call->problem->attr.pool;
     real_format from = real_format_of(in), to = real_format_of(out);
     long begin, end;
-    if (attr->kernel == 2 && attr->stride == 1 && in->pixel == in->c && stored_alike(in, out) &&
-        out->c * from.size <= MAX_2X2_BYTES) {
+    if (attr->kernel == 2 && attr->stride == 1 && in->pixel == in->c && out->c * from.size <= MAX_2X2_BYTES) {
         cf_team_range(team, (long)call->images * out->h, &begin, &end);
-        max_2x2_run(call, from, begin, end);
+        max_2x2_run(call, from, to, begin, end);
         return;
     }
     pixel_share(call, team, &begin, &end);
