@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What int8 needs to know of a model beyond its weights: the range of every value, and which operators run in int8.
 //
-// Made by calibrate.h from images, kept in a file (plain JSON, docs/calibration.md), and turned into scales and zero
+// Made by calibrate.h from images, kept in a file (plain JSON, docs/accuracy.md), and turned into scales and zero
 // points by assign_int8.h. Everything goes by the names that nodes of the graph have after the passes of
 // graph/passes/passes.h; they do not depend on the input's size, the batch, queries, decoder layers, or the device.
 #ifndef CF_QUANT_CALIBRATION_H

@@ -40,7 +40,8 @@ def main():
         assert quantised >= 0.99 * single, (single, quantised)
         run("build", *int8, "--calibration", good, "-o", plan)
         planned = json.loads(run("eval", *DATA, "--model", plan)[0])
-        assert planned["precision"] == "int8" and abs(planned["AP"] - quantised) < 1e-9, planned
+        # Kernels are timed at build: those that are chosen may round otherwise.
+        assert planned["precision"] == "int8" and abs(planned["AP"] - quantised) < 0.003, planned
 
         picture = MODEL + "/scenes/" + sorted(os.listdir(MODEL + "/scenes"))[0]
         err = run("detect", *int8, picture, status=1)[1]
