@@ -38,8 +38,8 @@ static const cli_option options[] = {
     {"limit", 0, "N", "look at N pictures, spread over those there are (default: all; random: 100)", CLI_INT,
      offsetof(calibrate_args, limit), .least = 1, .most = 100000},
     {"judged", 0, "N",
-     "pictures to measure each operator's sensitivity with; 0: every operator runs in int8 (default: 8)", CLI_INT,
-     offsetof(calibrate_args, judged), .least = 0, .most = 1000},
+     "pictures to measure each operator's sensitivity with; 0: every operator runs in int8 (default: 8; random: 0)",
+     CLI_INT, offsetof(calibrate_args, judged), .least = 0, .most = 1000},
     {"max-error", 0, "E", "what int8 may change in what the decoder sees, relative and squared (default: 0.01)",
      CLI_REAL, offsetof(calibrate_args, max_error), .least = 1e-9, .most = 1e9},
     {"size", 's', "WxH", "input of the network in pixels, multiples of 32 (default: as trained)", CLI_SIZE,
@@ -80,7 +80,7 @@ static cfine_status calibrate(const calibrate_args *args, const cli_inputs *inpu
     wanted.method = method_of[args->method];
     wanted.limit = args->limit;
     wanted.random = args->random;
-    wanted.judged = args->judged ? args->judged : -1;
+    wanted.judged = args->judged == 0 ? -1 : args->judged < 0 ? 0 : args->judged;
     wanted.max_error = args->max_error;
     wanted.width = args->size[0];
     wanted.height = args->size[1];
@@ -95,7 +95,7 @@ static cfine_status calibrate(const calibrate_args *args, const cli_inputs *inpu
 }
 
 static int run_verb(int argc, char **argv) {
-    calibrate_args args = {.judged = 8};
+    calibrate_args args = {.judged = -1};
     int operands, status;
     if (!cli_parse(&cli_verb_calibrate, argc, argv, &args, &operands, &status)) return status;
     if (!args.output) return cli_usage(&cli_verb_calibrate, "--output is needed: the calibration file to write");

@@ -79,7 +79,7 @@ def main():
                ("pictures, every operator, mse", every + ("--method", "mse")),
                ("pictures, every operator, minmax", every + ("--method", "minmax")),
                ("pictures, every operator, entropy", every + ("--method", "entropy")),
-               ("random pixels, every operator", random + every)]
+               ("random pixels, sensitivity measured", random + ("--judged", "8"))]
     table(Data(tabletop, tabletop + "/eval/instances.json", tabletop + "/eval/images", tabletop + "/scenes"),
           "The bundled model, 100 rendered scenes", [("", ())], methods)
     shared = os.environ.get("CFINE_SHARED")

@@ -307,9 +307,10 @@ typedef enum cfine_range_method {
 typedef struct cfine_calibrate_options {
     size_t struct_size;
     cfine_range_method method;
-    int limit;         // images to look at, spread over those given; 0: all of them
-    int random;        // 1: random pixels instead of images (`limit` of them; 0: 100), to see what that costs
-    int judged;        // images to measure each operator's sensitivity with; 0: 8; negative: leave that out
+    int limit;  // images to look at, spread over those given; 0: all of them
+    int random; // 1: random pixels instead of images (`limit` of them; 0: 100), to see what that costs
+    int judged; // images to measure each operator's sensitivity with; 0: 8, or none of random ones; negative: none,
+                // every operator runs in int8
     double max_error;  // what int8 may change in what the decoder gets, see docs/accuracy.md; 0: 0.01
     int width, height; // network input in pixels; 0: as the checkpoint says
     int threads;       // 0: all cores

@@ -154,7 +154,8 @@ cfine_status cfine_calibrate(const cfine_model *model, const char *const *images
         source.count = source.wanted.limit ? source.wanted.limit : RANDOM_IMAGES;
     else
         status = choose_pictures(&source, images, count, error);
-    int judged = source.wanted.judged < 0 ? 0 : source.wanted.judged ? source.wanted.judged : JUDGED_IMAGES;
+    int judged = source.wanted.judged < 0 ? 0 : source.wanted.judged;
+    if (!source.wanted.judged && !source.wanted.random) judged = JUDGED_IMAGES;
     if (status == CFINE_OK) status = calibrate(model, &source, judged, &made, error);
     if (status == CFINE_OK) status = cf_calibration_write(made, path, error);
     cf_calibration_destroy(made);
