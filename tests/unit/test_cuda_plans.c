@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// What of the GPU backend needs no GPU: kernels for every operator, plans for every chip, chains that stay within rows.
+#include "unit/test.h"
+
+#include "cuda/chain_cuda.h"
+#include "graph/passes/passes.h"
+#include "model/model.h"
+#include "plan/plan.h"
+
+static cfine_error error;
+
+static int can_be_in_a_plan(cf_op op) {
+    return op != CF_OP_INPUT && op != CF_OP_CONCAT && op != CF_OP_TOKENS && op != CF_OP_SLICE && op != CF_OP_HALO;
+}
+
+// The last kernel of every operator runs on any chip.
+static void every_operator_has_kernels(void **state) {
+    (void)state;
+    for (int op = 0; op < CF_OP_COUNT; op++) {
+        int count;
+        const cf_kernel *const *list = cf_cuda_kernels_of((cf_op)op, &count);
+        if (can_be_in_a_plan((cf_op)op) != (count > 0)) fail_msg("%s: %d kernels", cf_op_name((cf_op)op), count);
+        for (int i = 0; i < count; i++) {
+            assert_int_equal(list[i]->op, op);
+            assert_non_null(list[i]->launch);
+            assert_non_null(list[i]->refuse);
+        }
+        if (count) assert_int_equal(list[count - 1]->compute_from, 0);
+    }
+}
+
+static cf_plan *build(const char *model, cf_dtype half, int compute, int batch) {
+    cf_checkpoint *checkpoint;
+    cf_graph *graph;
+    cf_plan *plan;
+    assert_ok(cf_checkpoint_open(model, &checkpoint, &error));
+    assert_ok(cf_model_build(checkpoint, NULL, &graph, &error));
+    assert_ok(cf_passes_run(graph, &error));
+    if (half != CF_F32) assert_ok(cf_assign_half(graph, half, &error));
+    cfine_precision precision = half == CF_F16 ? CFINE_FP16 : half == CF_BF16 ? CFINE_BF16 : CFINE_FP32;
+    enum { MULTIPROCESSORS = 132 };
+    cf_plan_request request = {.precision = precision,
+                               .batch = batch,
+                               .threads = MULTIPROCESSORS,
+                               .target = {.backend = CF_CUDA, .compute = compute}};
+    assert_ok(cf_plan_compile(graph, &request, &plan, &error));
+    cf_graph_destroy(graph);
+    cf_checkpoint_close(checkpoint);
+    return plan;
+}
+
+static const char *const models[] = {CFINE_SOURCE_DIR "/tests/data/tiny", CFINE_SOURCE_DIR "/models/tabletop"};
+
+static void plans_are_made_for_every_chip(void **state) {
+    (void)state;
+    static const int chips[] = {75, 80, 90};
+    static const cf_dtype types[] = {CF_F32, CF_F16, CF_BF16};
+    for (int m = 0; m < 2; m++)
+        for (int c = 0; c < 3; c++)
+            for (int t = 0; t < 3; t++) {
+                cf_plan *plan = build(models[m], types[t], chips[c], 1);
+                for (int i = 0; i < plan->step_count; i++) {
+                    const cf_kernel *kernel = plan->steps[i].kernel;
+                    assert_true(cf_kernel_runs_on(kernel, &plan->request.target));
+                    if (kernel->compute_from > chips[c]) fail_msg("%s on %d", kernel->name, chips[c]);
+                }
+                cf_plan_release(plan);
+            }
+}
+
+// A call with addresses as a session would give it, in a workspace at `base`.
+static cf_call resolve(const cf_step *step, char *base, int images) {
+    cf_call call = {.problem = &step->problem, .images = images, .packed = base + step->packed_offset};
+    for (int i = 0; i < step->problem.inputs; i++) {
+        call.in[i] = step->problem.in[i];
+        call.in[i].data = base + step->in_offset[i];
+    }
+    call.out[0] = step->problem.out[0];
+    call.out[0].data = base + step->out_offset;
+    return call;
+}
+
+// The steps between two attentions of the decoder are one chain each, never an attention or a choice of queries.
+static void the_decoder_becomes_chains(void **state) {
+    (void)state;
+    static cf_chain chain;
+    cf_plan *plan = build(models[1], CF_F16, 90, 1);
+    char *base = (char *)(uintptr_t)(1 << 30); // nothing is read there
+    int longest = 0, chained = 0;
+    for (int i = 0; i < plan->step_count;) {
+        chain.count = 0;
+        while (i + chain.count < plan->step_count) {
+            const cf_step *step = &plan->steps[i + chain.count];
+            cf_call call = resolve(step, base, 1);
+            if (!cf_cuda_chain_add(&chain, step->kernel, &call)) break;
+            assert_int_not_equal(step->problem.op, CF_OP_ATTENTION);
+            assert_int_not_equal(step->problem.op, CF_OP_TOP_QUERIES);
+            assert_true(chain.count <= CF_CHAIN_STEPS);
+        }
+        if (chain.count > longest) longest = chain.count;
+        if (chain.count > 1) chained += chain.count;
+        i += chain.count ? chain.count : 1;
+    }
+    assert_in_range(longest, 15, CF_CHAIN_STEPS);
+    assert_in_range(chained, 40, plan->step_count);
+    cf_plan_release(plan);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_operator_has_kernels),
+        cmocka_unit_test(plans_are_made_for_every_chip),
+        cmocka_unit_test(the_decoder_becomes_chains),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
