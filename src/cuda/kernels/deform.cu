@@ -6,9 +6,9 @@ struct deform_tensors {
     cf_tensor offsets, weights, boxes, memory, out;
 };
 
-// A warp for each head of a query.
-CF_GLOBAL cf_deform(const __grid_constant__ deform_tensors t, const __grid_constant__ cf_deform_attr attr,
-                    int channel_lanes) {
+// A warp for each head of a query. Loads take long: the more warps are there, the better.
+CF_GLOBAL __launch_bounds__(128, 7) cf_deform(const __grid_constant__ deform_tensors t,
+                                              const __grid_constant__ cf_deform_attr attr, int channel_lanes) {
     cf_let_next_start();
     cf_wait_before();
     uint32_t warp = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, query = warp / attr.heads;

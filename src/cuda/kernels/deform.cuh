@@ -13,15 +13,18 @@ struct level_of_point {
 // Unrolled so that the attributes are read with constant indices.
 __device__ inline level_of_point find_level(const cf_deform_attr &attr, int point) {
     level_of_point found = {1, 1, 0, 0.f};
-    int first = 0, start = 0;
+    int first = 0, start = 0, points = 1;
 #pragma unroll
     for (int level = 0; level < CF_DEFORM_LEVELS; level++) {
         if (level >= attr.levels) break;
-        if (point >= first && point < first + attr.points[level])
-            found = {attr.height[level], attr.width[level], start, attr.offset_scale / attr.points[level]};
+        if (point >= first) { // the last one that does is the point's
+            found.height = attr.height[level], found.width = attr.width[level], found.start = start;
+            points = attr.points[level];
+        }
         first += attr.points[level];
         start += attr.height[level] * attr.width[level];
     }
+    found.unit = attr.offset_scale / points;
     return found;
 }
 
