@@ -77,7 +77,7 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
 // Cycles, roughly: blocks that share a multiprocessor share its tensor cores and its way to the L2 cache; alone, a
 // block waits for the latency of each step.
 static double estimate(const cf_problem *problem, const tile *t) {
-    enum { START = 3000, STEP_LATENCY = 350, L2_BYTES = 32, SUMS_PER_CYCLE = 6, CLUSTER = 1500 };
+    enum { START = 3000, STEP_LATENCY = 250, L2_BYTES = 32, SUMS_PER_CYCLE = 6, CLUSTER = 6000 };
     double pixels = (double)problem->images * problem->out[0].h * problem->out[0].w;
     double blocks =
         (double)cf_cuda_blocks((int64_t)pixels, t->rows) * cf_cuda_blocks(problem->out[0].c, t->columns) * t->splits;
