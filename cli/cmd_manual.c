@@ -71,8 +71,6 @@ static int run(int argc, char **argv) {
           ".TP\n\\fBCFINE_CPU\\fR\nHighest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx.\n"
           ".TP\n\\fBCFINE_MODELS\\fR\nFolder of bundled models, instead of the installed one.\n"
           ".TP\n\\fBCFINE_CACHE\\fR\nFolder of pulled models, instead of ~/.cache/cfine.\n"
-          ".TP\n\\fBCFINE_CHAINS\\fR\nSet: on a GPU, decoder steps between two attentions run as one launch (small "
-          "batches).\n"
           ".TP\n\\fBHF_ENDPOINT\\fR, \\fBHF_TOKEN\\fR\nThe hub to pull from, and the token to show it.\n",
           stdout);
     return CLI_OK;

@@ -18,9 +18,6 @@ const char *cf_env_models(void) {
 const char *cf_env_cache(void) {
     return get("CFINE_CACHE");
 }
-const char *cf_env_chains(void) {
-    return get("CFINE_CHAINS");
-}
 const char *cf_env_home(void) {
     return get("HOME");
 }

@@ -3,9 +3,7 @@
 // copies the pixels there, starts the graph, copies logits and boxes back, and waits once.
 #include <string.h>
 
-#include "base/env.h"
 #include "base/memory.h"
-#include "cuda/chain_cuda.h"
 #include "cuda/queue.h"
 #include "exec/session.h"
 
@@ -16,7 +14,6 @@ typedef struct cuda_state {
     unsigned char *input, *logits, *boxes; // of the host: what the session's tensors point at
     cf_call *calls;                        // one a step
     cf_cu_graph_exec *graphs;              // [batch + 1], by the number of images; made when first wanted
-    cf_chain chain;                        // room to build one in
     cf_cu_event *events;                   // [steps + 1], when profiling
 } cuda_state;
 
@@ -126,36 +123,15 @@ static void destroy(cf_session *session) {
     cf_free(state);
 }
 
-// How many steps from `first` on one launch did; 0: none.
-static int launch_chain(cf_session *session, int first) {
-    const cf_plan *plan = session->plan;
-    cuda_state *state = session->state;
-    cf_chain *chain = &state->chain;
-    chain->count = 0;
-    for (int i = first; i < plan->step_count; i++)
-        if (!cf_cuda_chain_add(chain, plan->steps[i].kernel, &state->calls[i])) break;
-    if (chain->count < 2) return 0;
-    cf_cuda_chain_launch(chain, &state->queue);
-    return chain->count;
-}
-
 static void launch_steps(cf_session *session, int images) {
     const cf_plan *plan = session->plan;
     cuda_state *state = session->state;
     const cf_cu *cu = state->device->cu;
-    for (int i = 0; i < plan->step_count; i++) state->calls[i].images = images;
-    if (state->events) { // each step by itself
-        cu->event_record(state->events[0], state->queue.stream);
-        for (int i = 0; i < plan->step_count; i++) {
-            plan->steps[i].kernel->launch(&state->calls[i], &state->queue);
-            cu->event_record(state->events[i + 1], state->queue.stream);
-        }
-        return;
-    }
-    for (int i = 0; i < plan->step_count;) {
-        int done = cf_env_chains() ? launch_chain(session, i) : 0;
-        if (!done) plan->steps[i].kernel->launch(&state->calls[i], &state->queue);
-        i += done ? done : 1;
+    if (state->events) cu->event_record(state->events[0], state->queue.stream);
+    for (int i = 0; i < plan->step_count; i++) {
+        state->calls[i].images = images;
+        plan->steps[i].kernel->launch(&state->calls[i], &state->queue);
+        if (state->events) cu->event_record(state->events[i + 1], state->queue.stream);
     }
 }
 

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "cuda/chain_cuda.h"
 
 // Border pixels that readers of a value want: the largest padding.
 static int32_t halo_wanted(const cf_graph *graph, int32_t value) {
@@ -134,20 +133,6 @@ static void find_lifetimes(const cf_graph *graph, int halos, cf_placement *out) 
     }
 }
 
-// Values of queries keep their memory until the next step that mixes rows, so that the steps between can run as a chain
-// (cuda/chain.h), some rows ahead of others.
-static void lengthen_rows(const cf_graph *graph, cf_placement *out) {
-    for (int32_t v = 0; v < graph->value_count; v++) {
-        cf_buffer *buffer = &out->buffers[v];
-        const cf_value *value = &graph->values[v];
-        if (out->places[v].root != v || buffer->last < 0 || value->h != 1 || value->w != graph->values[graph->boxes].w)
-            continue;
-        while (buffer->last < graph->node_count &&
-               (graph->nodes[buffer->last].dead || graph->nodes[buffer->last].op != CF_OP_ATTENTION))
-            buffer->last++;
-    }
-}
-
 int cf_placement_is_whole(const cf_graph *graph, const cf_placement *placement, int32_t value) {
     int32_t root = placement->places[value].root;
     return root == placement->places[graph->input].root || root == placement->places[graph->logits].root ||
@@ -165,9 +150,6 @@ cfine_status cf_plan_place(const cf_graph *graph, const cf_plan_request *request
     }
     place_values(graph, out);
     find_lifetimes(graph, request->target.backend == CF_CPU, out); // GPU kernels look where the border is
-    if (request->target.backend == CF_CUDA &&
-        cf_cuda_chain_is_worth_it((int64_t)request->batch * graph->values[graph->boxes].w, request->threads))
-        lengthen_rows(graph, out);
     for (int32_t v = 0; v < graph->value_count; v++) {
         cf_buffer *buffer = &out->buffers[v];
         if (out->places[v].root != v || buffer->last < 0) continue;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What of the GPU backend needs no GPU: kernels for every operator, plans for every chip, chains that stay within rows.
+// What of the GPU backend needs no GPU: kernels for every operator, plans for every chip.
 #include "unit/test.h"
 
-#include "cuda/chain_cuda.h"
 #include "graph/passes/passes.h"
 #include "model/model.h"
 #include "plan/plan.h"
@@ -68,49 +67,10 @@ static void plans_are_made_for_every_chip(void **state) {
             }
 }
 
-// A call with addresses as a session would give it, in a workspace at `base`.
-static cf_call resolve(const cf_step *step, char *base, int images) {
-    cf_call call = {.problem = &step->problem, .images = images, .packed = base + step->packed_offset};
-    for (int i = 0; i < step->problem.inputs; i++) {
-        call.in[i] = step->problem.in[i];
-        call.in[i].data = base + step->in_offset[i];
-    }
-    call.out[0] = step->problem.out[0];
-    call.out[0].data = base + step->out_offset;
-    return call;
-}
-
-// The steps between two attentions of the decoder are one chain each, never an attention or a choice of queries.
-static void the_decoder_becomes_chains(void **state) {
-    (void)state;
-    static cf_chain chain;
-    cf_plan *plan = build(models[1], CF_F16, 90, 1);
-    char *base = (char *)(uintptr_t)(1 << 30); // nothing is read there
-    int longest = 0, chained = 0;
-    for (int i = 0; i < plan->step_count;) {
-        chain.count = 0;
-        while (i + chain.count < plan->step_count) {
-            const cf_step *step = &plan->steps[i + chain.count];
-            cf_call call = resolve(step, base, 1);
-            if (!cf_cuda_chain_add(&chain, step->kernel, &call)) break;
-            assert_int_not_equal(step->problem.op, CF_OP_ATTENTION);
-            assert_int_not_equal(step->problem.op, CF_OP_TOP_QUERIES);
-            assert_true(chain.count <= CF_CHAIN_STEPS);
-        }
-        if (chain.count > longest) longest = chain.count;
-        if (chain.count > 1) chained += chain.count;
-        i += chain.count ? chain.count : 1;
-    }
-    assert_in_range(longest, 15, CF_CHAIN_STEPS);
-    assert_in_range(chained, 40, plan->step_count);
-    cf_plan_release(plan);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operator_has_kernels),
         cmocka_unit_test(plans_are_made_for_every_chip),
-        cmocka_unit_test(the_decoder_becomes_chains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
