@@ -81,6 +81,6 @@ const cf_kernel cf_attention_bf16_cuda = {.name = "attention_bf16_cuda",
                                           .launch = launch_half};
 const cf_kernel cf_attention_cuda = {.name = "attention_cuda",
                                      .op = CF_OP_ATTENTION,
-                                     .refuse = cf_cuda_accept,
+                                     .refuse = cf_accept_all,
                                      .scratch_size = products_bytes,
                                      .launch = launch_any};

@@ -22,7 +22,7 @@ static void launch_queries(const cf_call *call, cf_cuda_queue *queue, const char
 
 static void launch_refine(const cf_call *call, cf_cuda_queue *queue) {
     const cf_refine_attr *attr = &call->problem->attr.refine;
-    const float *project = cf_cuda_constant(call, 0);
+    const float *project = cf_constant_at(call, 0);
     float scale = attr->reg_scale < 0 ? -attr->reg_scale : attr->reg_scale;
     const void *arguments[] = {&call->in[0], &call->in[1], &call->out[0], &project, &attr->bins, &scale};
     launch_queries(call, queue, "cf_refine", arguments);

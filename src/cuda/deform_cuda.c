@@ -52,4 +52,4 @@ static void launch_wide(const cf_call *call, cf_cuda_queue *queue) {
 const cf_kernel cf_deform_wide_cuda = {
     .name = "deform_wide_cuda", .op = CF_OP_DEFORM, .refuse = refuse, .launch = launch_wide};
 const cf_kernel cf_deform_cuda = {
-    .name = "deform_cuda", .op = CF_OP_DEFORM, .refuse = cf_cuda_accept, .launch = launch_any};
+    .name = "deform_cuda", .op = CF_OP_DEFORM, .refuse = cf_accept_all, .launch = launch_any};

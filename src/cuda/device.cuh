@@ -25,13 +25,6 @@ __device__ __forceinline__ void cf_let_next_start() {
 #endif
 }
 
-// Brings the line of 128 bytes that holds an address into the L2 cache.
-__device__ __forceinline__ void cf_fetch(const void *address) {
-#if __CUDA_ARCH__ >= 750
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(address)));
-#endif
-}
-
 // Elements between the first one and channel c of pixel (y, x) of image n.
 __device__ __forceinline__ int64_t cf_at(const cf_tensor &t, int n, int y, int x, int c) {
     return n * t.image + y * t.row + x * t.pixel + c;

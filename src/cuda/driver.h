@@ -27,7 +27,6 @@ typedef struct cf_cu_launch_attribute {
     union {
         char bytes[64];
         int32_t number;
-        uint32_t shape[3];
     } value;
 } cf_cu_launch_attribute;
 
@@ -47,7 +46,6 @@ enum {
     CF_CU_FUNCTION_SHARED_BYTES = 8, // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     CF_CU_STREAM_NON_BLOCKING = 1,
     CF_CU_CAPTURE_RELAXED = 2,
-    CF_CU_LAUNCH_CLUSTER = 4, // blocks of a cluster, by dimension
     CF_CU_LAUNCH_OVERLAP = 6, // programmatic stream serialisation: a kernel may start while the one before ends
 };
 

@@ -32,7 +32,7 @@ static void launch_copy(const cf_call *call, cf_cuda_queue *queue) {
 
 static void launch_batch_norm(const cf_call *call, cf_cuda_queue *queue) {
     int wide = cf_cuda_all_wide(call);
-    const float *scale = cf_cuda_constant(call, 0), *shift = cf_cuda_constant(call, 1);
+    const float *scale = cf_constant_at(call, 0), *shift = cf_constant_at(call, 1);
     const void *arguments[] = {&call->in[0], &call->out[0], &scale, &shift, &wide};
     launch(call, queue, "cf_batch_norm", wide, arguments);
 }
@@ -42,7 +42,7 @@ static cf_tensor second_of(const cf_call *call) {
     if (call->problem->inputs > 1) return call->in[1];
     const cf_constant *constant = &call->problem->constant[0];
     int32_t cols = constant->shape[constant->rank - 1], rows = constant->rank > 1 ? constant->shape[0] : 1;
-    return (cf_tensor){.data = (void *)(uintptr_t)cf_cuda_constant(call, 0),
+    return (cf_tensor){.data = (void *)(uintptr_t)cf_constant_at(call, 0),
                        .h = 1,
                        .w = rows,
                        .c = cols,

@@ -31,46 +31,7 @@
 #define CF_DEFORM_KERNELS(X) X(cf_deform_wide_cuda) X(cf_deform_cuda)
 #define CF_REFINE_KERNELS(X) X(cf_refine_cuda)
 #define CF_QUALITY_KERNELS(X) X(cf_quality_cuda)
+#define CF_HALO_KERNELS(X) // GPU kernels check borders themselves
 
-// Every list with its operator: L(enumerator, LIST).
-#define CF_KERNEL_LISTS(L)                                                                                             \
-    L(BATCH_NORM, CF_BATCH_NORM_KERNELS)                                                                               \
-    L(CONV, CF_CONV_KERNELS)                                                                                           \
-    L(ACTIVATION, CF_ACTIVATION_KERNELS)                                                                               \
-    L(SCALE_SHIFT, CF_SCALE_SHIFT_KERNELS)                                                                             \
-    L(ADD, CF_ADD_KERNELS)                                                                                             \
-    L(MUL, CF_MUL_KERNELS)                                                                                             \
-    L(COPY, CF_COPY_KERNELS)                                                                                           \
-    L(UPSAMPLE, CF_UPSAMPLE_KERNELS)                                                                                   \
-    L(MAX_POOL, CF_MAX_POOL_KERNELS)                                                                                   \
-    L(AVG_POOL, CF_AVG_POOL_KERNELS)                                                                                   \
-    L(GLOBAL_POOL, CF_GLOBAL_POOL_KERNELS)                                                                             \
-    L(NORM, CF_NORM_KERNELS)                                                                                           \
-    L(GATE, CF_GATE_KERNELS)                                                                                           \
-    L(ATTENTION, CF_ATTENTION_KERNELS)                                                                                 \
-    L(TOP_QUERIES, CF_TOP_QUERIES_KERNELS)                                                                             \
-    L(GATHER, CF_GATHER_KERNELS)                                                                                       \
-    L(REFERENCE, CF_REFERENCE_KERNELS)                                                                                 \
-    L(SHIFT_BOX, CF_SHIFT_BOX_KERNELS)                                                                                 \
-    L(DEFORM, CF_DEFORM_KERNELS)                                                                                       \
-    L(REFINE, CF_REFINE_KERNELS)                                                                                       \
-    L(QUALITY, CF_QUALITY_KERNELS)
-
-#define DECLARE(kernel) extern const cf_kernel kernel;
-#define DECLARE_ALL(enumerator, LIST) LIST(DECLARE)
-CF_KERNEL_LISTS(DECLARE_ALL)
-
-#define ADDRESS(kernel) &kernel,
-#define DEFINE_ALL(enumerator, LIST) static const cf_kernel *const list_##enumerator[] = {LIST(ADDRESS)};
-CF_KERNEL_LISTS(DEFINE_ALL)
-
-const cf_kernel *const *cf_cuda_kernels_of(cf_op op, int *count) {
-    switch (op) {
-#define CASE(enumerator, LIST)                                                                                         \
-    case CF_OP_##enumerator:                                                                                           \
-        *count = (int)(sizeof list_##enumerator / sizeof *list_##enumerator);                                          \
-        return list_##enumerator;
-        CF_KERNEL_LISTS(CASE)
-    default: *count = 0; return NULL;
-    }
-}
+#define CF_KERNELS_OF cf_cuda_kernels_of
+#include "kernels/kernel_table.h"

@@ -69,27 +69,3 @@ template <> __device__ __forceinline__ uint32_t cf_round_pair<__nv_bfloat16>(flo
     memcpy(&bits, &pair, sizeof bits);
     return bits;
 }
-
-// Eight elements from channel c of pixel p on.
-template <class T>
-__device__ __forceinline__ uint4 cf_load_run(const cf_tensor &t, int n, uint32_t p, int c, int wide) {
-    const T *from = static_cast<const T *>(t.data) + cf_pixel(t, n, p) + c;
-    if (wide) return *reinterpret_cast<const uint4 *>(from);
-    T run[8];
-    for (int i = 0; i < 8; i++) run[i] = from[i];
-    uint4 bits;
-    memcpy(&bits, run, sizeof bits);
-    return bits;
-}
-
-__device__ __forceinline__ void cf_store_pair(const cf_tensor &t, int64_t at, float first, float second, int wide) {
-    if (wide && t.dtype == CF_F16) {
-        *reinterpret_cast<uint32_t *>(static_cast<__half *>(t.data) + at) = cf_round_pair<__half>(first, second);
-    } else if (wide && t.dtype == CF_BF16) {
-        *reinterpret_cast<uint32_t *>(static_cast<__nv_bfloat16 *>(t.data) + at) =
-            cf_round_pair<__nv_bfloat16>(first, second);
-    } else {
-        cf_put(t, at, first);
-        cf_put(t, at + 1, second);
-    }
-}

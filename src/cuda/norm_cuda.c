@@ -11,7 +11,7 @@ typedef struct norm_rule {
 
 static norm_rule rule_of(const cf_call *call) {
     const cf_norm_attr *attr = &call->problem->attr.norm;
-    return (norm_rule){cf_cuda_constant(call, 0), attr->has_bias ? cf_cuda_constant(call, 1) : NULL, attr->epsilon,
+    return (norm_rule){cf_constant_at(call, 0), attr->has_bias ? cf_constant_at(call, 1) : NULL, attr->epsilon,
                        attr->rms};
 }
 

@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the operators' launch functions share: constants on the device, and whether vectors of channels fit.
+// What the operators' launch functions share: whether vectors of channels fit, and the usual cf_kernel.
 #ifndef CF_CUDA_OPERATOR_H
 #define CF_CUDA_OPERATOR_H
 
 #include "cuda/queue.h"
-#include "kernels/kernel.h"
+#include "kernels/constants.h"
 
 enum { CF_CUDA_WIDTH = 8 }; // channels that wide kernels read and write at once
-
-// Accepts everything.
-const char *cf_cuda_accept(const cf_problem *problem);
-
-// Packed constants of an operator: FP32, in order, each from a multiple of 16 bytes on; absent ones take no room.
-size_t cf_cuda_packed_size(const cf_problem *problem);
-void cf_cuda_pack(const cf_problem *problem, void *packed);
-// Constant `index` in the device's memory, NULL where the node has none.
-const float *cf_cuda_constant(const cf_call *call, int index);
 
 // 1 if the tensor is FP32, F16 or BF16 and its pixels hold whole vectors of CF_CUDA_WIDTH channels at addresses that
 // are multiples of 16 bytes.
@@ -31,9 +22,9 @@ static inline int64_t cf_cuda_pixels(const cf_tensor *tensor) {
 #define CF_CUDA_KERNEL(symbol, enumerator, text, function)                                                             \
     const cf_kernel symbol = {.name = text,                                                                            \
                               .op = CF_OP_##enumerator,                                                                \
-                              .refuse = cf_cuda_accept,                                                                \
-                              .packed_size = cf_cuda_packed_size,                                                      \
-                              .pack = cf_cuda_pack,                                                                    \
+                              .refuse = cf_accept_all,                                                                 \
+                              .packed_size = cf_constants_size,                                                        \
+                              .pack = cf_constants_pack,                                                               \
                               .launch = function}
 
 #endif

@@ -199,19 +199,10 @@ void cf_cuda_launch(cf_cuda_queue *queue, const char *function, cf_cuda_shape gr
     cf_cu_result result = find_function(devices[queue->device->ordinal], function, shared_bytes, &handle);
     pthread_mutex_unlock(&lock);
     if (!result) {
-        cf_cu_launch_attribute attributes[2];
-        unsigned count = 0;
-        if (queue->overlap)
-            attributes[count++] = (cf_cu_launch_attribute){.id = CF_CU_LAUNCH_OVERLAP, .value.number = 1};
-        if (queue->cluster > 1)
-            attributes[count++] =
-                (cf_cu_launch_attribute){.id = CF_CU_LAUNCH_CLUSTER, .value.shape = {(uint32_t)queue->cluster, 1, 1}};
-        cf_cu_launch_config config = {{grid.x, grid.y, grid.z},
-                                      {block.x, block.y, block.z},
-                                      (unsigned)shared_bytes,
-                                      queue->stream,
-                                      attributes,
-                                      count};
+        cf_cu_launch_attribute overlap = {.id = CF_CU_LAUNCH_OVERLAP, .value.number = 1};
+        cf_cu_launch_config config = {
+            {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, (unsigned)shared_bytes, queue->stream, &overlap,
+            queue->overlap ? 1 : 0};
         // The driver only reads what the arguments point at.
         result = cu->launch(&config, handle, (void **)(uintptr_t)arguments, NULL);
     }

@@ -47,7 +47,6 @@ typedef struct cf_cuda_queue {
     cf_cu_stream stream;
     cf_cu_result result; // of the first failure
     char what[96];       // which launch failed
-    int cluster;         // blocks of a cluster in the next launches; 0 or 1: as the kernel was compiled
     int overlap;         // 1: kernels may start while the one before ends (they wait by themselves: cf_wait_before)
 } cf_cuda_queue;
 

@@ -36,7 +36,7 @@ static void launch_gather(const cf_call *call, cf_cuda_queue *queue) {
 
 static void launch_reference(const cf_call *call, cf_cuda_queue *queue) {
     enum { THREADS = 128 };
-    const float *anchors = cf_cuda_constant(call, 0);
+    const float *anchors = cf_constant_at(call, 0);
     const void *arguments[] = {&call->in[0], &call->in[1], &call->out[0], &anchors,
                                &call->problem->constant[0].shape[0]};
     cf_cuda_launch(
@@ -47,7 +47,7 @@ static void launch_reference(const cf_call *call, cf_cuda_queue *queue) {
 
 const cf_kernel cf_top_queries_cuda = {.name = "top_queries_cuda",
                                        .op = CF_OP_TOP_QUERIES,
-                                       .refuse = cf_cuda_accept,
+                                       .refuse = cf_accept_all,
                                        .scratch_size = top_queries_scratch,
                                        .launch = launch_top_queries};
 CF_CUDA_KERNEL(cf_gather_cuda, GATHER, "gather_cuda", launch_gather);

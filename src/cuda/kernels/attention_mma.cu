@@ -15,6 +15,30 @@ struct attention_args {
     int wide; // 1: addresses are multiples of 16 bytes
 };
 
+// Eight elements from channel c of pixel p on.
+template <class T>
+static __device__ __forceinline__ uint4 load_run(const cf_tensor &t, int n, uint32_t p, int c, int wide) {
+    const T *from = static_cast<const T *>(t.data) + cf_pixel(t, n, p) + c;
+    if (wide) return *reinterpret_cast<const uint4 *>(from);
+    T run[8];
+    for (int i = 0; i < 8; i++) run[i] = from[i];
+    uint4 bits;
+    memcpy(&bits, run, sizeof bits);
+    return bits;
+}
+
+static __device__ __forceinline__ void store_pair(const cf_tensor &t, int64_t at, float first, float second, int wide) {
+    if (wide && t.dtype == CF_F16) {
+        *reinterpret_cast<uint32_t *>(static_cast<__half *>(t.data) + at) = cf_round_pair<__half>(first, second);
+    } else if (wide && t.dtype == CF_BF16) {
+        *reinterpret_cast<uint32_t *>(static_cast<__nv_bfloat16 *>(t.data) + at) =
+            cf_round_pair<__nv_bfloat16>(first, second);
+    } else {
+        cf_put(t, at, first);
+        cf_put(t, at + 1, second);
+    }
+}
+
 // Sums of one row of the four lanes that share it.
 static __device__ float row_sum(float v) {
     v += __shfl_xor_sync(0xffffffffu, v, 1);
@@ -87,7 +111,7 @@ template <class T, int D, int SPLIT> struct attention {
             uint32_t key = tile * KEYS + run / RUNS % KEYS;
             coming[i] = make_uint4(0, 0, 0, 0);
             if (key < keys && c < args.size)
-                coming[i] = cf_load_run<T>(i < LOADS / 2 ? args.k : args.v, n, key, first + c, args.wide);
+                coming[i] = load_run<T>(i < LOADS / 2 ? args.k : args.v, n, key, first + c, args.wide);
         }
     }
 
@@ -176,8 +200,8 @@ template <class T, int D, int SPLIT> struct attention {
 #pragma unroll
             for (int i = 0; i < D / 8; i++)
                 if (i * 8 < args.size)
-                    cf_store_pair(args.out, to + i * 8 + lane % 4 * 2, sum[i][2 * row] * scale,
-                                  sum[i][2 * row + 1] * scale, args.wide);
+                    store_pair(args.out, to + i * 8 + lane % 4 * 2, sum[i][2 * row] * scale,
+                               sum[i][2 * row + 1] * scale, args.wide);
         }
     }
 
@@ -205,7 +229,7 @@ template <class T, int D, int SPLIT> struct attention {
                 a += scale * s.sums[g][r][c];
                 b += scale * s.sums[g][r][c + 1];
             }
-            cf_store_pair(args.out, cf_pixel(args.out, n, query + r) + first + c, a / all, b / all, args.wide);
+            store_pair(args.out, cf_pixel(args.out, n, query + r) + first + c, a / all, b / all, args.wide);
         }
     }
 

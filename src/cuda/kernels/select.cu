@@ -4,7 +4,7 @@
 // top_queries: cf_row_best turns each row's greatest score into a number whose order is the scores' order; cf_choose,
 // a block an image, narrows the range in which the last chosen row lies by histograms of the numbers' leading digits,
 // and puts the rows above it in order by one more histogram.
-#include "cuda/kernels/gather.cuh"
+#include "cuda/vector.cuh"
 
 // Larger scores give larger numbers; 0 and -0 are equal.
 static __device__ uint32_t rank_of(float score) {
@@ -177,6 +177,31 @@ CF_GLOBAL __launch_bounds__(CHOOSE_THREADS)
 }
 
 // out[q] = x[index[q]]
+// The index of output pixel `pixel`, limited to the `rows` there are: a forged plan may put others there.
+static __device__ uint32_t index_at(const cf_tensor &indices, int n, uint32_t pixel, int rows) {
+    float index = cf_get(indices, cf_pixel(indices, n, pixel));
+    return index > 0 ? index < rows ? (uint32_t)index : rows - 1 : 0;
+}
+
+// Run i, of W channels, of the output of image n.
+template <int W>
+static __device__ void gather(const cf_tensor &x, const cf_tensor &indices, const cf_tensor &out, int n, uint32_t i) {
+    uint32_t runs = out.c / W, pixel = i / runs;
+    int c = i % runs * W;
+    if (pixel >= (uint32_t)(out.h * out.w)) return;
+    float v[W];
+    cf_load(x, cf_pixel(x, n, index_at(indices, n, pixel, x.h * x.w)) + c, v);
+    cf_store(out, cf_pixel(out, n, pixel) + c, v);
+}
+
+// Number c of a box: sigmoid(delta + anchor). anchors [rows, 4].
+static __device__ void reference(const cf_tensor &delta, const cf_tensor &indices, const cf_tensor &out,
+                                 const float *anchors, int rows, int n, uint32_t query, int c) {
+    float anchor = anchors[4 * (int64_t)index_at(indices, n, query, rows) + c];
+    float at = cf_get(delta, cf_pixel(delta, n, query) + c) + anchor;
+    cf_put(out, cf_pixel(out, n, query) + c, 1.f / (1.f + expf(-at)));
+}
+
 CF_GLOBAL cf_gather(cf_tensor x, cf_tensor indices, cf_tensor out, int wide) {
     cf_let_next_start();
     cf_wait_before();

@@ -40,7 +40,7 @@ static float expected_distance(const float *logits, const float *project, int bi
 static void refine_run(const cf_call *call, const cf_team *team) {
     const cf_tensor *corners = &call->in[0], *boxes = &call->in[1], *out = &call->out[0];
     real_format fc = real_format_of(corners), fb = real_format_of(boxes), fo = real_format_of(out);
-    const float *project = cf_ref_constant(call, 0);
+    const float *project = cf_constant_at(call, 0);
     int bins = call->problem->attr.refine.bins;
     float scale = fabsf(call->problem->attr.refine.reg_scale), logits[4 * BINS_MOST + V_LANES], box[V_LANES];
     long begin, end;
@@ -130,8 +130,8 @@ const cf_kernel V_ISA(cf_refine) = {.name = "refine_" V_ISA_NAME,
                                     .op = CF_OP_REFINE,
                                     .cpu = V_CPU,
                                     .refuse = refine_refuse,
-                                    .packed_size = cf_ref_packed_size,
-                                    .pack = cf_ref_pack,
+                                    .packed_size = cf_constants_size,
+                                    .pack = cf_constants_pack,
                                     .run = refine_run};
 const cf_kernel V_ISA(cf_quality) = {
     .name = "quality_" V_ISA_NAME, .op = CF_OP_QUALITY, .cpu = V_CPU, .refuse = quality_refuse, .run = quality_run};

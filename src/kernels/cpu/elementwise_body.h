@@ -89,7 +89,7 @@ static second_operand second_of(const cf_call *call) {
         b.rows = b.tensor->h * b.tensor->w;
     } else {
         const cf_constant *constant = &problem->constant[0];
-        b.constant = cf_ref_constant(call, 0);
+        b.constant = cf_constant_at(call, 0);
         b.cols = constant->shape[constant->rank - 1];
         b.rows = constant->rank > 1 ? constant->shape[0] : 1;
     }
@@ -166,8 +166,8 @@ static const char *elementwise_refuse(const cf_problem *problem) {
                                            .op = CF_OP_##enumerator,                                                   \
                                            .cpu = V_CPU,                                                               \
                                            .refuse = elementwise_refuse,                                               \
-                                           .packed_size = cf_ref_packed_size,                                          \
-                                           .pack = cf_ref_pack,                                                        \
+                                           .packed_size = cf_constants_size,                                           \
+                                           .pack = cf_constants_pack,                                                  \
                                            .run = elementwise_run};
 ELEMENTWISE_KERNEL(activation, ACTIVATION)
 ELEMENTWISE_KERNEL(scale_shift, SCALE_SHIFT)

@@ -53,8 +53,8 @@ typedef struct {
 } norm_plan;
 
 static norm_plan norm_plan_of(const cf_call *call) {
-    norm_plan plan = {.weight = cf_ref_constant(call, 0), .out = real_format_of(&call->out[0])};
-    if (call->problem->attr.norm.has_bias) plan.bias = cf_ref_constant(call, 1);
+    norm_plan plan = {.weight = cf_constant_at(call, 0), .out = real_format_of(&call->out[0])};
+    if (call->problem->attr.norm.has_bias) plan.bias = cf_constant_at(call, 1);
     for (int i = 0; i < call->problem->inputs; i++) plan.in[i] = real_format_of(&call->in[i]);
     return plan;
 }
@@ -104,13 +104,13 @@ const cf_kernel V_ISA(cf_norm) = {.name = "norm_" V_ISA_NAME,
                                   .op = CF_OP_NORM,
                                   .cpu = V_CPU,
                                   .refuse = refuse_wide_or_whole,
-                                  .packed_size = cf_ref_packed_size,
-                                  .pack = cf_ref_pack,
+                                  .packed_size = cf_constants_size,
+                                  .pack = cf_constants_pack,
                                   .run = norm_run};
 const cf_kernel V_ISA(cf_gate) = {.name = "gate_" V_ISA_NAME,
                                   .op = CF_OP_GATE,
                                   .cpu = V_CPU,
                                   .refuse = refuse_wide_or_whole,
-                                  .packed_size = cf_ref_packed_size,
-                                  .pack = cf_ref_pack,
+                                  .packed_size = cf_constants_size,
+                                  .pack = cf_constants_pack,
                                   .run = gate_run};

@@ -117,7 +117,7 @@ static void gather_run(const cf_call *call, const cf_team *team) {
 
 static void reference_run(const cf_call *call, const cf_team *team) {
     const cf_tensor *out = &call->out[0];
-    const float *anchors = cf_ref_constant(call, 0);
+    const float *anchors = cf_constant_at(call, 0);
     int32_t rows = call->problem->constant[0].shape[0];
     real_format from = real_format_of(&call->in[0]), to = real_format_of(out);
     long begin, end;
@@ -147,6 +147,6 @@ const cf_kernel V_ISA(cf_reference) = {.name = "reference_" V_ISA_NAME,
                                        .op = CF_OP_REFERENCE,
                                        .cpu = V_CPU,
                                        .refuse = indexed_refuse,
-                                       .packed_size = cf_ref_packed_size,
-                                       .pack = cf_ref_pack,
+                                       .packed_size = cf_constants_size,
+                                       .pack = cf_constants_pack,
                                        .run = reference_run};

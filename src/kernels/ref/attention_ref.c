@@ -42,4 +42,4 @@ static void run(const cf_call *call, const cf_team *team) {
 }
 
 const cf_kernel cf_attention_ref = {
-    .name = "attention_ref", .op = CF_OP_ATTENTION, .refuse = cf_ref_accept, .scratch_size = scratch_size, .run = run};
+    .name = "attention_ref", .op = CF_OP_ATTENTION, .refuse = cf_accept_all, .scratch_size = scratch_size, .run = run};

@@ -35,7 +35,7 @@ static void softmax_parts(const cf_call *call, int n, int y, int x, int first, i
 // corners [Q,4*bins], box [Q,4], project [bins]: see cf_refine_attr
 static void refine_pixel(const cf_call *call, int n, int y, int x) {
     const cf_refine_attr *attr = &call->problem->attr.refine;
-    const float *project = cf_ref_constant(call, 0);
+    const float *project = cf_constant_at(call, 0);
     double box[4], side[4], scale = fabs((double)attr->reg_scale);
     for (int c = 0; c < 4; c++) box[c] = (double)cf_tensor_get(&call->in[1], n, y, x, c);
     for (int c = 0; c < 4; c++) {

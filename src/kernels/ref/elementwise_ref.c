@@ -25,7 +25,7 @@ static void scale_shift_run(const cf_call *call, const cf_team *team) {
 
 // x * scale[c] + shift[c]; the builder turns mean and variance into these two.
 static void batch_norm_pixel(const cf_call *call, int n, int y, int x) {
-    const float *scale = cf_ref_constant(call, 0), *shift = cf_ref_constant(call, 1);
+    const float *scale = cf_constant_at(call, 0), *shift = cf_constant_at(call, 1);
     for (int c = 0; c < call->out[0].c; c++)
         cf_tensor_set(&call->out[0], n, y, x, c, cf_tensor_get(&call->in[0], n, y, x, c) * scale[c] + shift[c]);
 }
@@ -54,7 +54,7 @@ static float second(const cf_call *call, int n, int y, int x, int c) {
     const cf_constant *constant = &problem->constant[0];
     int cols = constant->shape[constant->rank - 1], rows = constant->rank > 1 ? constant->shape[0] : 1;
     long row = rows == 1 ? 0 : (long)y * call->out[0].w + x;
-    return cf_ref_constant(call, 0)[row * cols + (cols == 1 ? 0 : c)];
+    return cf_constant_at(call, 0)[row * cols + (cols == 1 ? 0 : c)];
 }
 
 static void add_pixel(const cf_call *call, int n, int y, int x) {

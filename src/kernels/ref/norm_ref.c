@@ -9,7 +9,7 @@ typedef double (*term)(const cf_call *call, int n, int y, int x, int c);
 
 static void normalise(const cf_call *call, int n, int y, int x, term value) {
     const cf_norm_attr *attr = &call->problem->attr.norm;
-    const float *weight = cf_ref_constant(call, 0), *bias = cf_ref_constant(call, 1);
+    const float *weight = cf_constant_at(call, 0), *bias = cf_constant_at(call, 1);
     int channels = call->out[0].c;
     double mean = 0, square = 0;
     if (!attr->rms)

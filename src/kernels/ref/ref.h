@@ -1,21 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the reference kernels share: constants kept as they are, and one loop over the pixels of all images.
+// What the reference kernels share: one loop over the pixels of all images.
 //
 // A sequence of T rows is a map of T pixels, so "row r" below means pixel (r / w, r % w).
 #ifndef CF_KERNELS_REF_REF_H
 #define CF_KERNELS_REF_REF_H
 
-#include "kernels/kernel.h"
-
-// Accepts everything.
-const char *cf_ref_accept(const cf_problem *problem);
-
-// Packed constants of a reference kernel: the constants in order, FP32, one after another; absent ones take no room.
-size_t cf_ref_packed_size(const cf_problem *problem);
-void cf_ref_pack(const cf_problem *problem, void *packed);
-
-// Constant `index` as packed, or NULL where the node has none.
-const float *cf_ref_constant(const cf_call *call, int index);
+#include "kernels/constants.h"
 
 // Calls one(call, n, y, x) for this member's share of the pixels of out[0].
 void cf_ref_each_pixel(const cf_call *call, const cf_team *team, void (*one)(const cf_call *, int n, int y, int x));
@@ -29,9 +19,9 @@ static inline float cf_ref_row(const cf_tensor *tensor, int n, int r, int c) {
 #define CF_REF_KERNEL(symbol, enumerator, text, function)                                                              \
     const cf_kernel symbol = {.name = text,                                                                            \
                               .op = CF_OP_##enumerator,                                                                \
-                              .refuse = cf_ref_accept,                                                                 \
-                              .packed_size = cf_ref_packed_size,                                                       \
-                              .pack = cf_ref_pack,                                                                     \
+                              .refuse = cf_accept_all,                                                                 \
+                              .packed_size = cf_constants_size,                                                        \
+                              .pack = cf_constants_pack,                                                               \
                               .run = function}
 
 #endif

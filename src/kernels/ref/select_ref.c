@@ -65,7 +65,7 @@ static void gather_run(const cf_call *call, const cf_team *team) {
 
 // out[q] = sigmoid(delta[q] + anchor[index[q]]); an invalid anchor is FLT_MAX, which gives 1.
 static void reference_pixel(const cf_call *call, int n, int y, int x) {
-    const float *anchor = cf_ref_constant(call, 0) + 4L * index_at(call, n, y, x, call->problem->constant[0].shape[0]);
+    const float *anchor = cf_constant_at(call, 0) + 4L * index_at(call, n, y, x, call->problem->constant[0].shape[0]);
     for (int c = 0; c < 4; c++) {
         float box = cf_act_apply(CF_ACT_SIGMOID, cf_tensor_get(&call->in[0], n, y, x, c) + anchor[c]);
         cf_tensor_set(&call->out[0], n, y, x, c, box);
@@ -78,7 +78,7 @@ static void reference_run(const cf_call *call, const cf_team *team) {
 
 const cf_kernel cf_top_queries_ref = {.name = "top_queries_ref",
                                       .op = CF_OP_TOP_QUERIES,
-                                      .refuse = cf_ref_accept,
+                                      .refuse = cf_accept_all,
                                       .scratch_size = top_queries_scratch,
                                       .run = top_queries_run};
 CF_REF_KERNEL(cf_gather_ref, GATHER, "gather_ref", gather_run);
