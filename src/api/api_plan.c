@@ -141,6 +141,8 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     cfine_status status = wanted.reference ? CFINE_OK : cf_passes_run(graph, error);
     if (status == CFINE_OK) status = assign_precision(graph, model, &wanted, &request, error);
     if (status == CFINE_OK && !wanted.reference) status = cf_raise_operators(graph, &wanted, error);
+    if (status == CFINE_OK && !wanted.reference && request.target.backend == CF_CPU && request.precision != CFINE_INT8)
+        status = cf_split_upsampled(graph, error);
     if (status == CFINE_OK) status = cf_plan_compile(graph, &request, &plan, error);
     cf_graph_destroy(graph);
     if (status == CFINE_OK) status = describe(plan, model->checkpoint, &wanted, error);

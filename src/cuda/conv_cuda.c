@@ -11,6 +11,7 @@ static int is_float(cf_dtype dtype) {
 }
 
 const char *cf_conv_refuse_output(const cf_problem *problem) {
+    if (problem->attr.conv.coarse) return "a coarse residual";
     int ok = is_float(problem->out[0].dtype) && (problem->inputs < 2 || is_float(problem->in[1].dtype));
     return ok ? NULL : "wants a floating-point output and residual";
 }

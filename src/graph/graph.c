@@ -216,6 +216,7 @@ void cf_graph_print(const cf_graph *graph, FILE *stream) {
             fprintf(stream, "  %dx%d", conv->kernel_h, conv->kernel_w);
             if (conv->stride > 1) fprintf(stream, " stride %d", conv->stride);
             if (conv->groups > 1) fprintf(stream, " groups %d", conv->groups);
+            if (conv->coarse) fprintf(stream, " +upsampled");
             if (conv->act) fprintf(stream, " %s", cf_act_name((cf_act)conv->act));
             if (conv->affine) fprintf(stream, " *%g%+g", (double)conv->scale, (double)conv->shift);
         } else if (node->op == CF_OP_ACTIVATION) {

@@ -96,7 +96,9 @@ typedef struct cf_constant {
     int32_t rank, shape[4];
 } cf_constant;
 
-// y = act(conv(x) + bias); y = y * scale + shift; y = y + residual. In this order, whatever is absent left out.
+// y = act(conv(x) + bias); y = y * scale + shift; y = y + residual. In this order, whatever is absent left out. With
+// coarse the residual is half as high and wide, each of its pixels counts for 2x2, and it joins before the activation:
+// y = act(conv(x) + bias + upsample(residual)).
 typedef struct cf_conv_attr {
     int32_t kernel_h, kernel_w, stride;
     int32_t pad_top, pad_left, pad_bottom, pad_right; // zeros
@@ -104,6 +106,7 @@ typedef struct cf_conv_attr {
     int32_t act;                                      // cf_act
     int32_t affine;                                   // 1: scale and shift are applied
     float scale, shift;
+    int32_t coarse; // see above
 } cf_conv_attr;
 
 typedef struct cf_pool_attr {

@@ -42,8 +42,12 @@ static cfine_status conv_shape(const cf_graph *graph, const cf_node *node, cf_va
     out->h = h / attr->stride + 1;
     out->w = w / attr->stride + 1;
     out->c = weight->shape[0];
-    if (node->input_count > 1)
-        REQUIRE(same_shape(out, &graph->values[node->inputs[1]]), "conv: the residual has another shape");
+    REQUIRE(attr->coarse == 0 || (attr->coarse == 1 && node->input_count > 1), "conv: a coarse residual is missing");
+    if (node->input_count > 1) {
+        cf_value residual = graph->values[node->inputs[1]];
+        if (attr->coarse) residual.h *= 2, residual.w *= 2;
+        REQUIRE(same_shape(out, &residual), "conv: the residual has another shape");
+    }
     return CFINE_OK;
 }
 

@@ -87,8 +87,9 @@ static void magnitude(const check_case *one, const cf_call *call, double *result
                                 sum += fabs((double)weight[(size_t)i * taps + (size_t)(ky * attr->kernel_w + kx)] *
                                             (double)input_at(p, in, n, y, x, o / group_out * group_in + i));
                         }
+                    if (attr->coarse) sum += fabs((double)cf_tensor_get(&call->in[1], n, oy / 2, ox / 2, o));
                     if (attr->affine) sum = sum * fabs((double)attr->scale) + fabs((double)attr->shift);
-                    if (p->inputs > 1) sum += fabs((double)cf_tensor_get(&call->in[1], n, oy, ox, o));
+                    if (p->inputs > 1 && !attr->coarse) sum += fabs((double)cf_tensor_get(&call->in[1], n, oy, ox, o));
                     *result++ = sum;
                 }
 }
@@ -108,7 +109,7 @@ static double work(const cf_problem *p) {
 
 typedef struct {
     char name[64];
-    int images, h, w, c, o, kh, kw, stride, pad[4], groups, act, affine;
+    int images, h, w, c, o, kh, kw, stride, pad[4], groups, act, affine, coarse;
 } shape;
 
 // The dtypes of in, out and residual (-1: none).
@@ -143,9 +144,10 @@ static void emit(check_run *run, const shape *s, int kind, check_values values, 
     check_case one = {.values = values, .seed = seed};
     cf_problem *p = &one.problem;
     p->op = CF_OP_CONV;
-    p->attr.conv = (cf_conv_attr){s->kh,     s->kw,     s->stride, s->pad[0], s->pad[1], s->pad[2],
-                                  s->pad[3], s->groups, s->act,    s->affine, 1.25f,     -0.375f};
+    p->attr.conv = (cf_conv_attr){s->kh,     s->kw,  s->stride, s->pad[0], s->pad[1], s->pad[2], s->pad[3],
+                                  s->groups, s->act, s->affine, 1.25f,     -0.375f,   s->coarse};
     p->images = s->images;
+    if (s->coarse && kinds[kind].residual < 0) return;
     p->inputs = kinds[kind].residual < 0 ? 1 : 2;
     p->outputs = 1;
     int oh = (s->h + s->pad[0] + s->pad[2] - s->kh) / s->stride + 1;
@@ -153,8 +155,11 @@ static void emit(check_run *run, const shape *s, int kind, check_values values, 
     if (oh < 1 || ow < 1) return;
     p->in[0] = (cf_tensor){.h = s->h, .w = s->w, .c = s->c, .halo = halo, .dtype = kinds[kind].in};
     p->out[0] = (cf_tensor){.h = oh, .w = ow, .c = s->o, .halo = (int)(seed % 2), .dtype = kinds[kind].out};
-    p->in[1] =
-        (cf_tensor){.h = oh, .w = ow, .c = s->o, .halo = (int)(seed % 3), .dtype = (cf_dtype)kinds[kind].residual};
+    p->in[1] = (cf_tensor){.h = oh >> s->coarse,
+                           .w = ow >> s->coarse,
+                           .c = s->o,
+                           .halo = (int)(seed % 3),
+                           .dtype = (cf_dtype)kinds[kind].residual};
     double terms = (double)(s->c / s->groups) * s->kh * s->kw, in_range = values == CHECK_LARGE ? 1e4 : 1;
     quantise(&p->in[0], in_range, p->in[0].dtype == CF_U8 ? 100 : seed % 2 ? 0 : -9);
     quantise(&p->in[1], 1, 120);
@@ -168,7 +173,11 @@ static void emit(check_run *run, const shape *s, int kind, check_values values, 
     static const char *const value_names[CHECK_VALUES] = {"random", "large", "cancel", "denormal", "saturate"};
     snprintf(one.name, sizeof one.name, "conv %.30s %s %dx%dx%dx%d o%d k%dx%d s%d g%d %s%s%s%s", s->name,
              kinds[kind].name, s->images, s->h, s->w, s->c, s->o, s->kh, s->kw, s->stride, s->groups,
-             cf_act_name((cf_act)s->act), p->constant[2].rank ? " parts" : "", gap ? " slice" : "", values ? " " : "");
+             cf_act_name((cf_act)s->act),
+             p->constant[2].rank ? " parts"
+             : s->coarse         ? " coarse"
+                                 : "",
+             gap ? " slice" : "", values ? " " : "");
     strncat(one.name, values ? value_names[values] : "", sizeof one.name - strlen(one.name) - 1);
     check_emit(run, &one);
 }
@@ -228,35 +237,38 @@ static void cases(check_run *run) {
     check_shape_lines(run, CF_OP_CONV, shape_line, &ctx);
     if (check_is_bench(run)) return;
     static const shape odd[] = {
-        {"stem", 1, 19, 33, 3, 16, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_RELU, 1},
-        {"stem", 2, 8, 30, 3, 32, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0},
-        {"bottom", 1, 13, 17, 16, 8, 2, 2, 1, {0, 0, 1, 1}, 1, CF_ACT_RELU, 1},
-        {"one", 1, 1, 1, 1, 1, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0},
-        {"one", 1, 1, 1, 8, 1, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0},
-        {"tokens", 1, 1, 300, 64, 80, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0},
-        {"tokens", 3, 1, 37, 48, 132, 1, 1, 1, {0}, 1, CF_ACT_RELU, 0},
-        {"tokens", 2, 1, 101, 40, 4, 1, 1, 1, {0}, 1, CF_ACT_SIGMOID, 0},
-        {"tokens", 1, 1, 31, 24, 1, 1, 1, 1, {0}, 1, CF_ACT_GELU, 0},
-        {"tokens", 1, 1, 29, 4, 33, 1, 1, 1, {0}, 1, CF_ACT_CLAMP, 0},
-        {"map", 2, 7, 41, 24, 40, 1, 1, 1, {0}, 1, CF_ACT_SILU, 1},
-        {"map", 1, 9, 9, 33, 35, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0},
-        {"map", 1, 6, 27, 32, 48, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_RELU, 1},
-        {"map", 2, 5, 5, 64, 64, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0},
-        {"map", 1, 20, 20, 32, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_GELU, 0},
-        {"map", 1, 11, 13, 32, 64, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SIGMOID, 0},
-        {"down", 1, 15, 22, 16, 24, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_RELU, 0},
-        {"down", 1, 14, 14, 16, 96, 1, 1, 2, {0}, 1, CF_ACT_NONE, 0},
-        {"wide", 1, 3, 4, 40, 24, 5, 5, 1, {2, 2, 2, 2}, 1, CF_ACT_NONE, 0},
-        {"long", 1, 1, 9, 2100, 20, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0},
-        {"tall", 1, 40, 3, 16, 16, 3, 1, 1, {1, 0, 1, 0}, 1, CF_ACT_NONE, 0},
-        {"valid", 1, 9, 12, 16, 16, 3, 3, 1, {0}, 1, CF_ACT_NONE, 0},
-        {"depth", 1, 9, 21, 16, 16, 5, 5, 1, {2, 2, 2, 2}, 16, CF_ACT_RELU, 1},
-        {"depth", 2, 10, 12, 40, 40, 3, 3, 1, {1, 1, 1, 1}, 40, CF_ACT_NONE, 0},
-        {"depth", 1, 21, 20, 48, 48, 3, 3, 2, {1, 1, 1, 1}, 48, CF_ACT_SILU, 0},
-        {"depth", 1, 1, 1, 9, 9, 3, 3, 1, {1, 1, 1, 1}, 9, CF_ACT_NONE, 0},
-        {"depth", 1, 12, 7, 100, 100, 5, 5, 2, {2, 2, 2, 2}, 100, CF_ACT_NONE, 0},
-        {"groups", 1, 5, 6, 16, 32, 3, 3, 1, {1, 1, 1, 1}, 4, CF_ACT_NONE, 0},
-        {"empty", 0, 5, 6, 16, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0},
+        {"stem", 1, 19, 33, 3, 16, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_RELU, 1, 0},
+        {"stem", 2, 8, 30, 3, 32, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0, 0},
+        {"bottom", 1, 13, 17, 16, 8, 2, 2, 1, {0, 0, 1, 1}, 1, CF_ACT_RELU, 1, 0},
+        {"one", 1, 1, 1, 1, 1, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0, 0},
+        {"one", 1, 1, 1, 8, 1, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0, 0},
+        {"tokens", 1, 1, 300, 64, 80, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0, 0},
+        {"tokens", 3, 1, 37, 48, 132, 1, 1, 1, {0}, 1, CF_ACT_RELU, 0, 0},
+        {"tokens", 2, 1, 101, 40, 4, 1, 1, 1, {0}, 1, CF_ACT_SIGMOID, 0, 0},
+        {"tokens", 1, 1, 31, 24, 1, 1, 1, 1, {0}, 1, CF_ACT_GELU, 0, 0},
+        {"tokens", 1, 1, 29, 4, 33, 1, 1, 1, {0}, 1, CF_ACT_CLAMP, 0, 0},
+        {"map", 2, 7, 41, 24, 40, 1, 1, 1, {0}, 1, CF_ACT_SILU, 1, 0},
+        {"map", 1, 9, 9, 33, 35, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0, 0},
+        {"map", 1, 6, 27, 32, 48, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_RELU, 1, 0},
+        {"map", 2, 5, 5, 64, 64, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0, 0},
+        {"map", 1, 20, 20, 32, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_GELU, 0, 0},
+        {"map", 1, 11, 13, 32, 64, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SIGMOID, 0, 0},
+        {"coarse", 1, 8, 40, 24, 40, 1, 1, 1, {0}, 1, CF_ACT_SILU, 0, 1},
+        {"coarse", 2, 6, 34, 40, 48, 1, 1, 1, {0}, 1, CF_ACT_RELU, 1, 1},
+        {"coarse", 1, 10, 18, 16, 16, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0, 1},
+        {"down", 1, 15, 22, 16, 24, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_RELU, 0, 0},
+        {"down", 1, 14, 14, 16, 96, 1, 1, 2, {0}, 1, CF_ACT_NONE, 0, 0},
+        {"wide", 1, 3, 4, 40, 24, 5, 5, 1, {2, 2, 2, 2}, 1, CF_ACT_NONE, 0, 0},
+        {"long", 1, 1, 9, 2100, 20, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0, 0},
+        {"tall", 1, 40, 3, 16, 16, 3, 1, 1, {1, 0, 1, 0}, 1, CF_ACT_NONE, 0, 0},
+        {"valid", 1, 9, 12, 16, 16, 3, 3, 1, {0}, 1, CF_ACT_NONE, 0, 0},
+        {"depth", 1, 9, 21, 16, 16, 5, 5, 1, {2, 2, 2, 2}, 16, CF_ACT_RELU, 1, 0},
+        {"depth", 2, 10, 12, 40, 40, 3, 3, 1, {1, 1, 1, 1}, 40, CF_ACT_NONE, 0, 0},
+        {"depth", 1, 21, 20, 48, 48, 3, 3, 2, {1, 1, 1, 1}, 48, CF_ACT_SILU, 0, 0},
+        {"depth", 1, 1, 1, 9, 9, 3, 3, 1, {1, 1, 1, 1}, 9, CF_ACT_NONE, 0, 0},
+        {"depth", 1, 12, 7, 100, 100, 5, 5, 2, {2, 2, 2, 2}, 100, CF_ACT_NONE, 0, 0},
+        {"groups", 1, 5, 6, 16, 32, 3, 3, 1, {1, 1, 1, 1}, 4, CF_ACT_NONE, 0, 0},
+        {"empty", 0, 5, 6, 16, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0, 0},
     };
     uint64_t seed = 1000;
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {

@@ -43,4 +43,8 @@ typedef struct cf_raised {
 // operator has is an error.
 cfine_status cf_raise_precision(cf_graph *graph, const cf_raised *raised, size_t count, cfine_error *err);
 
+// After the precision was assigned, for plans of a CPU that are not int8 (whose calibrations know the operators as they
+// were): takes upsampling out of 1x1 convolutions; see split_upsampled.c.
+cfine_status cf_split_upsampled(cf_graph *graph, cfine_error *err);
+
 #endif

@@ -141,12 +141,10 @@ static cf_conv_store store_of(const plan *p, const place *at, int panel, int pan
         .bias = p->bias + first,
         .out = (char *)out->data +
                (at->n * g->out_image + at->y * g->out_line + at->fresh * g->out_pixel + first) * out_size,
-        .add = call->problem->inputs > 1
-                   ? (const char *)add->data +
-                         (at->n * g->add_image + at->y * g->add_line + at->fresh * g->add_pixel + first) * add_size
-                   : NULL,
+        .add = call->problem->inputs > 1 ? cf_conv_residual(call, g, at->n, at->y) + first * add_size : NULL,
         .out_pixel = g->out_pixel * out_size,
         .add_pixel = g->add_pixel * add_size,
+        .x = (int32_t)at->fresh,
         .pixels = (int32_t)(at->x + p->rows - at->fresh),
         .channels = (int32_t)least(g->outputs - first, panels * CF_PANEL),
         .width = 32,
@@ -165,7 +163,7 @@ static void store_some(finished *f, int pixels, int quantised) {
         if (take > 0) {
             s.sums = (const float *)s.sums + (int64_t)done * 32;
             s.out += done * s.out_pixel;
-            if (s.add) s.add += done * s.add_pixel;
+            s.x += done;
             s.pixels = take;
             cf_store_any(&s, quantised);
             pixels -= take;

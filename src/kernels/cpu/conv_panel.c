@@ -64,6 +64,7 @@ void cf_conv_geometry_make(const cf_problem *problem, int images, cf_conv_geomet
     g->out_line = out->row, g->out_image = out->image, g->out_pixel = out->pixel;
     g->add_line = add->row, g->add_image = add->image, g->add_pixel = add->pixel;
     if (kh > 1 || kw > 1 || attr->stride > 1) return;
+    if (attr->coarse) return; // two lines share one of the residual
     if (lines_join(in) && lines_join(out) && lines_join(add)) {
         g->lines_per_image = 1;
         g->width = out->h * out->w;
@@ -183,6 +184,15 @@ typedef struct {
     int64_t runs_per_line;
 } work;
 
+// Calls for the lines that a tile of some bytes a pixel touches while its sums are still being made: pixels lie far
+// apart, where the processor does not look ahead by itself.
+static void fetch_ahead(const char *at, int64_t pixel, int bytes, int pixels) {
+    for (int m = 0; m < pixels; m++, at += pixel) {
+        __builtin_prefetch(at, 1);
+        if (bytes > 64) __builtin_prefetch(at + 64, 1);
+    }
+}
+
 // One tile: pixels of a run times up to most_panels panels from `panel` on.
 static void one_tile(const work *w, int64_t run, int panel, int count) {
     const cf_conv_geometry *g = w->g;
@@ -202,25 +212,28 @@ static void one_tile(const work *w, int64_t run, int panel, int count) {
                          panel_bytes,
                          quantised ? (const void *)(w->offset + first) : (const void *)(w->bias + first),
                          sums};
-    w->machine->micro[count - 1][pixels - 1](&tile);
     int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype);
-    cf_conv_store store = {
-        .sums = sums,
-        .scale = w->scale + first,
-        .bias = w->bias + first,
-        .out = (char *)out->data + (n * g->out_image + y * g->out_line + x * g->out_pixel + first) * out_size,
-        .add =
-            call->problem->inputs > 1
-                ? (const char *)add->data + (n * g->add_image + y * g->add_line + x * g->add_pixel + first) * add_size
-                : NULL,
-        .out_pixel = g->out_pixel * out_size,
-        .add_pixel = g->add_pixel * add_size,
-        .pixels = (int32_t)pixels,
-        .channels = g->outputs - first < count * CF_PANEL ? g->outputs - first : count * CF_PANEL,
-        .width = count * CF_PANEL,
-        .attr = &call->problem->attr.conv,
-        .out_tensor = out,
-        .add_tensor = add};
+    cf_conv_store store = {.sums = sums,
+                           .scale = w->scale + first,
+                           .bias = w->bias + first,
+                           .out = (char *)out->data +
+                                  (n * g->out_image + y * g->out_line + x * g->out_pixel + first) * out_size,
+                           .add = call->problem->inputs > 1 ? cf_conv_residual(call, g, n, y) + first * add_size : NULL,
+                           .out_pixel = g->out_pixel * out_size,
+                           .add_pixel = g->add_pixel * add_size,
+                           .x = (int32_t)x,
+                           .pixels = (int32_t)pixels,
+                           .channels = g->outputs - first < count * CF_PANEL ? g->outputs - first : count * CF_PANEL,
+                           .width = count * CF_PANEL,
+                           .attr = &call->problem->attr.conv,
+                           .out_tensor = out,
+                           .add_tensor = add};
+    fetch_ahead(store.out, store.out_pixel, store.channels * out_size, (int)pixels);
+    int coarse = store.attr->coarse;
+    if (store.add)
+        fetch_ahead(store.add + (x >> coarse) * store.add_pixel, store.add_pixel, store.channels * add_size,
+                    (int)((pixels + coarse) >> coarse));
+    w->machine->micro[count - 1][pixels - 1](&tile);
     w->machine->store(&store);
 }
 

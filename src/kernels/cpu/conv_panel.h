@@ -45,8 +45,9 @@ typedef struct cf_conv_store {
     const void *sums;
     const float *scale, *bias; // int8 only
     char *out;
-    const char *add;                 // residual or NULL
+    const char *add;                 // residual at the first column of the line, or NULL
     int64_t out_pixel, add_pixel;    // bytes
+    int32_t x;                       // column of the first pixel: of the residual only
     int32_t pixels, channels, width; // width: columns of sums; channels may be fewer
     const cf_conv_attr *attr;
     const cf_tensor *out_tensor, *add_tensor;
@@ -81,6 +82,13 @@ void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine
 // The vectors behind the panels.
 static inline size_t cf_conv_panel_bytes(const cf_conv_geometry *geometry) {
     return (size_t)geometry->depth * CF_PANEL * 4;
+}
+
+// The first pixel of the residual's line for an output line.
+static inline const char *cf_conv_residual(const cf_call *call, const cf_conv_geometry *g, int64_t n, int64_t y) {
+    const cf_tensor *add = &call->in[1];
+    int64_t line = y >> call->problem->attr.conv.coarse;
+    return (const char *)add->data + (n * g->add_image + line * g->add_line) * cf_dtype_size(add->dtype);
 }
 
 // True when every pixel that the convolution reads lies in the tensor or its halo.

@@ -14,20 +14,21 @@ CF_INLINE void cf_store_rows(const cf_conv_store *s, int act, int quantised, cf_
     v_f32 inverse = v_set(out == CF_U8 || out == CF_S8 ? 1 / s->out_tensor->scale : 1);
     v_f32 add_scale = v_set(add ? s->add_tensor->scale : 1);
     v_i32 zero = v_set_i32(s->out_tensor->zero), add_zero = v_set_i32(add ? s->add_tensor->zero : 0);
+    int coarse = add && s->attr->coarse;
     for (int c = 0; c < s->channels; c += V_LANES) {
         int lanes = s->channels - c < V_LANES ? s->channels - c : V_LANES;
         for (int m = 0; m < s->pixels; m++) {
             const float *sums = (const float *)s->sums + (int64_t)m * s->width + c;
+            const char *from = add ? s->add + ((s->x + m) >> coarse) * s->add_pixel + c * add_size : NULL;
             v_f32 value;
             if (quantised)
                 value = v_fma(v_from_i32(v_load_i32((const int32_t *)sums)), v_load(s->scale + c), v_load(s->bias + c));
             else
                 value = v_load(sums);
+            if (coarse) value = v_add(value, v_read(from, add_dtype, lanes, add_scale, add_zero));
             value = out == CF_F32 ? v_act(act, value) : v_act_rounded(act, value);
             if (s->attr->affine) value = v_fma(value, scale, shift);
-            if (add)
-                value = v_add(value,
-                              v_read(s->add + m * s->add_pixel + c * add_size, add_dtype, lanes, add_scale, add_zero));
+            if (add && !coarse) value = v_add(value, v_read(from, add_dtype, lanes, add_scale, add_zero));
             v_write(s->out + m * s->out_pixel + c * out_size, out, lanes, value, inverse, zero);
         }
     }

@@ -18,6 +18,7 @@ static const char *cf_depthwise_refuse(const cf_problem *problem) {
     const cf_tensor *in = &problem->in[0], *out = &problem->out[0];
     if (attr->groups != in->c || in->c != out->c || in->c == 1) return "not depthwise";
     if (attr->kernel_h != attr->kernel_w || (attr->kernel_h != 3 && attr->kernel_h != 5)) return "kernel size";
+    if (attr->coarse) return "a coarse residual";
     if (attr->stride != 1 && attr->stride != 2) return "stride";
     if (in->dtype == CF_F16 || in->dtype == CF_I32 || out->dtype == CF_F16 || out->dtype == CF_I32) return "type";
     if (problem->inputs > 1 && (problem->in[1].dtype == CF_F16 || problem->in[1].dtype == CF_I32)) return "type";

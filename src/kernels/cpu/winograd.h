@@ -57,6 +57,7 @@ static const char *wino_refuse(const cf_problem *problem, cf_dtype dtype) {
     const cf_conv_attr *attr = &problem->attr.conv;
     const char *why = cf_conv_refuse(problem, dtype);
     if (why) return why;
+    if (attr->coarse) return "a coarse residual";
     if (attr->kernel_h != 3 || attr->kernel_w != 3 || attr->stride != 1) return "not 3x3 with stride 1";
     if (problem->in[0].c < WINO_LEAST_CHANNELS || problem->out[0].c < WINO_LEAST_CHANNELS) return "few channels";
     return NULL;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution as defined: out = act(sum(in * weight) + bias) * scale + shift + residual. Sums in double precision.
+// Convolution as defined: out = act(sum(in * weight) + bias) * scale + shift + residual, or with a coarse
+// residual act(sum + bias + upsampled residual) and so on. Sums in double precision.
 #include "kernels/kernel.h"
 
 #include <string.h>
@@ -56,9 +57,10 @@ static float one_output(const cf_call *call, int n, int oy, int ox, int o) {
                     sum += (double)*weight * (double)(units ? in_units(in, units, n, y, x, first + i)
                                                             : cf_tensor_get(in, n, y, x, first + i));
             }
+    if (attr->coarse) sum += (double)cf_tensor_get(&call->in[1], n, oy / 2, ox / 2, o);
     float value = cf_act_apply((cf_act)attr->act, (float)sum);
     if (attr->affine) value = value * attr->scale + attr->shift;
-    if (call->problem->inputs > 1) value += cf_tensor_get(&call->in[1], n, oy, ox, o);
+    if (call->problem->inputs > 1 && !attr->coarse) value += cf_tensor_get(&call->in[1], n, oy, ox, o);
     return value;
 }
 
