@@ -94,7 +94,8 @@ static void each_convolution_can_be_raised(void **state) {
         while (at < steps && strcmp(after[at].name, one.name) != 0) at++;
         assert_true(at < steps);
         assert_int_equal(after[at].precision, CFINE_FP32);
-        assert_in_range(halves - count_of(after, steps, CFINE_BF16), 1, 14);
+        // An operator that was made of two (split_upsampled.c) falls apart again when its halves differ in type.
+        assert_in_range(1 + halves - count_of(after, steps, CFINE_BF16), 1, 15);
         float *out = run(plan, &outputs);
         for (size_t k = 0; k < outputs; k++) assert_true(out[k] > -1e4f && out[k] < 1e4f);
         free(out);

@@ -147,11 +147,12 @@ static const char *refuse(const cf_problem *problem) {
     return cf_conv_refuse(problem, problem->in[0].dtype);
 }
 
-const cf_conv_machine cf_conv_f32_avx2_machine = {{F32_RUN}, 1, micro_f32, store};
+const cf_conv_machine cf_conv_f32_avx2_machine = {{F32_RUN}, 1, micro_f32, store, NULL};
 
 static void run(const cf_call *call, const cf_team *team) {
-    static const cf_conv_machine bf16 = {{BF16_RUN}, 1, micro_bf16, store}, u8 = {{INT8_RUN}, 1, micro_u8, store_int8},
-                                 s8 = {{INT8_RUN}, 1, micro_s8, store_int8};
+    static const cf_conv_machine bf16 = {{BF16_RUN}, 1, micro_bf16, store, NULL},
+                                 u8 = {{INT8_RUN}, 1, micro_u8, store_int8, NULL},
+                                 s8 = {{INT8_RUN}, 1, micro_s8, store_int8, NULL};
     switch (call->in[0].dtype) {
     case CF_F32: cf_conv_run(call, team, &cf_conv_f32_avx2_machine); break;
     case CF_BF16: cf_conv_run(call, team, &bf16); break;

@@ -41,10 +41,50 @@ CF_INLINE void cf_micro_flush(const cf_conv_tile *tile, __m512 *sums, int count,
     }
 }
 
+// What a microkernel can do to its sums before they leave the registers: no activation or ReLU, affine block, residual
+// of the output's type; FP32 or bf16 out; channels in eights.
+CF_INLINE int cf_micro_finishes(const cf_problem *problem, cf_dtype dtype) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    return (attr->act == CF_ACT_NONE || attr->act == CF_ACT_RELU) && !attr->coarse && problem->out[0].c % 8 == 0 &&
+           problem->out[0].dtype == dtype && (problem->inputs < 2 || problem->in[1].dtype == dtype);
+}
+
+CF_INLINE __m512 cf_micro_get(const char *from, cf_dtype dtype, int lanes) {
+    const v_f32 one = v_set(1);
+    return v_read(from, dtype, lanes, one, v_set_i32(0));
+}
+
+CF_INLINE void cf_micro_finish(const cf_conv_store *s, const __m512 *sums, int pixels, int panels, cf_dtype dtype,
+                               int add) {
+    __mmask16 relu = s->attr->act == CF_ACT_RELU ? 0xffff : 0;
+    __m512 scale = v_set(s->attr->affine ? s->attr->scale : 1), shift = v_set(s->attr->affine ? s->attr->shift : 0);
+    int size = cf_dtype_size(dtype), half = s->channels % V_LANES; // the last panel has eight channels
+    char *out = s->out;
+    const char *more = add ? s->add + s->x * s->add_pixel : NULL;
+#pragma GCC unroll 28
+    for (int m = 0; m < pixels; m++, out += s->out_pixel, more += s->add_pixel)
+#pragma GCC unroll 3
+        for (int p = 0; p < panels; p++) {
+            __m512 value = _mm512_mask_max_ps(sums[m * panels + p], relu, sums[m * panels + p], v_zero());
+            value = v_fma(value, scale, shift);
+            if (p == panels - 1 && half) {
+                if (add) value = v_add(value, cf_micro_get(more + p * V_LANES * size, dtype, 8));
+                if (dtype == CF_BF16)
+                    _mm_storeu_si128((__m128i *)(out + p * V_LANES * size), _mm256_castsi256_si128(v_to_bf16(value)));
+                else
+                    _mm256_storeu_ps((float *)(out + p * V_LANES * size), _mm512_castps512_ps256(value));
+                continue;
+            }
+            if (add) value = v_add(value, cf_micro_get(more + p * V_LANES * size, dtype, V_LANES));
+            v_write(out + p * V_LANES * size, dtype, V_LANES, value, scale, v_set_i32(0));
+        }
+}
+
 // chunk: with FP32 products, how many groups are summed before the sum joins the total (0: all). Rounding errors of one
 // long sum grow with its length; sums of sums keep the error of a 3x3 convolution over 384 channels (3456 products) at
 // that of the first few hundred.
-CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels, int panels, int chunk) {
+CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels, int panels, int chunk,
+                               cf_dtype finish) {
     const cf_conv_geometry *g = tile->geometry;
     int pending = 0, flushed = 0;
     __m512 sums[CF_CONV_RUNS];
@@ -102,18 +142,30 @@ CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels,
                 weight += CF_PANEL * 4;
             }
         }
-    if (flushed) {
+    if (flushed && tile->finish) {
+#pragma GCC unroll 28
+        for (int i = 0; i < pixels * panels; i++)
+            sums[i] = _mm512_add_ps(_mm512_load_ps((const float *)tile->sums + i * CF_PANEL), sums[i]);
+    } else if (flushed) {
         cf_micro_flush(tile, sums, pixels * panels, 1);
+        return;
+    }
+    if (finish != CF_I32 && tile->finish) {
+        if (tile->finish->add)
+            cf_micro_finish(tile->finish, sums, pixels, panels, finish, 1);
+        else
+            cf_micro_finish(tile->finish, sums, pixels, panels, finish, 0);
         return;
     }
 #pragma GCC unroll 28
     for (int m = 0; m < pixels * panels; m++) _mm512_store_ps((float *)tile->sums + m * CF_PANEL, sums[m]);
 }
 
-// Defines the microkernels of `dot` for every length, and the table of them. `dot`_chunk: see cf_micro_avx512.
+// Defines the microkernels of `dot` for every length, and the table of them. `dot`_chunk: see cf_micro_avx512;
+// `dot`_finish: the type of the outputs that they can finish, CF_I32 for none.
 #define CF_MICRO(dot, pixels, panels)                                                                                  \
     static void dot##_##pixels##_##panels(const cf_conv_tile *tile) {                                                  \
-        cf_micro_avx512(dot, tile, pixels, panels, dot##_chunk);                                                       \
+        cf_micro_avx512(dot, tile, pixels, panels, dot##_chunk, (cf_dtype)dot##_finish);                               \
     }
 // clang-format off
 #define CF_FOR_RUNS_14(X, dot, panels)                                                                                 \

@@ -7,18 +7,22 @@ CF_INLINE __m512 dot(__m512 sums, __m512i a, __m512i b) {
     return _mm512_dpbf16_ps(sums, (__m512bh)b, (__m512bh)a);
 }
 
-enum { dot_chunk = 0 };
+enum { dot_chunk = 0, dot_finish = CF_BF16 };
 CF_MICRO_TABLE_AVX512(micro, dot)
 
 static void store(const cf_conv_store *s) {
     cf_store_any(s, 0);
 }
 
+static int finishes(const cf_problem *problem) {
+    return cf_micro_finishes(problem, (cf_dtype)dot_finish);
+}
+
 static const char *refuse(const cf_problem *problem) {
     return cf_conv_refuse(problem, CF_BF16);
 }
 
-const cf_conv_machine cf_conv_bf16_avx512_machine = {{20, 14, 0}, 2, micro, store};
+const cf_conv_machine cf_conv_bf16_avx512_machine = {{20, 14, 0}, 2, micro, store, finishes};
 
 static void run(const cf_call *call, const cf_team *team) {
     cf_conv_run(call, team, &cf_conv_bf16_avx512_machine);

@@ -7,18 +7,22 @@ CF_INLINE __m512 dot(__m512 sums, __m512i a, __m512i b) {
     return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sums);
 }
 
-enum { dot_chunk = 64 };
+enum { dot_chunk = 64, dot_finish = CF_F32 };
 CF_MICRO_TABLE_AVX512(micro, dot)
 
 static void store(const cf_conv_store *s) {
     cf_store_any(s, 0);
 }
 
+static int finishes(const cf_problem *problem) {
+    return cf_micro_finishes(problem, (cf_dtype)dot_finish);
+}
+
 static const char *refuse(const cf_problem *problem) {
     return cf_conv_refuse(problem, CF_F32);
 }
 
-const cf_conv_machine cf_conv_f32_avx512_machine = {{20, 14, 0}, 2, micro, store};
+const cf_conv_machine cf_conv_f32_avx512_machine = {{20, 14, 0}, 2, micro, store, finishes};
 
 static void run(const cf_call *call, const cf_team *team) {
     cf_conv_run(call, team, &cf_conv_f32_avx512_machine);

@@ -181,7 +181,9 @@ typedef struct {
     const cf_conv_geometry *g;
     const float *bias, *scale;
     const int32_t *offset;
-    int64_t runs_per_line;
+    int64_t panel_bytes;
+    int32_t runs_per_line, run_length, longer_runs; // the first longer_runs of a line have one pixel more
+    int32_t finishes;                               // the microkernel does what store does
 } work;
 
 // Calls for the lines that a tile of some bytes a pixel touches while its sums are still being made: pixels lie far
@@ -193,25 +195,34 @@ static void fetch_ahead(const char *at, int64_t pixel, int bytes, int pixels) {
     }
 }
 
+// A run of pixels: part of the runs_per_line parts of a line, which are as long as each other or one longer.
+typedef struct {
+    int64_t n, y; // image, line in it
+    int32_t part;
+} place;
+
+static place place_of(const work *w, int64_t run) {
+    int64_t line = run / w->runs_per_line;
+    return (place){line / w->g->lines_per_image, line % w->g->lines_per_image, (int32_t)(run % w->runs_per_line)};
+}
+
+static void next_place(const work *w, place *at) {
+    if (++at->part < w->runs_per_line) return;
+    at->part = 0;
+    if (++at->y < w->g->lines_per_image) return;
+    at->y = 0;
+    at->n++;
+}
+
 // One tile: pixels of a run times up to most_panels panels from `panel` on.
-static void one_tile(const work *w, int64_t run, int panel, int count) {
+static void one_tile(const work *w, const place *at, int panel, int count) {
     const cf_conv_geometry *g = w->g;
     const cf_call *call = w->call;
     const cf_tensor *in = &call->in[0], *out = &call->out[0], *add = &call->in[1];
     float sums[CF_CONV_RUNS * CF_PANEL] __attribute__((aligned(64)));
-    int64_t line = run / w->runs_per_line, part = run % w->runs_per_line;
-    int64_t n = line / g->lines_per_image, y = line % g->lines_per_image;
-    int64_t x = g->width * part / w->runs_per_line, pixels = g->width * (part + 1) / w->runs_per_line - x;
+    int32_t longer = at->part < w->longer_runs, pixels = w->run_length + longer;
+    int64_t n = at->n, y = at->y, x = (int64_t)at->part * w->run_length + (longer ? at->part : w->longer_runs);
     int quantised = in->dtype == CF_U8 || in->dtype == CF_S8, first = panel * CF_PANEL;
-    const char *weight = call->packed;
-    int64_t panel_bytes = (int64_t)cf_conv_panel_bytes(g);
-    cf_conv_tile tile = {g,
-                         (const char *)in->data +
-                             (n * g->in_image + y * g->in_line + g->in_first) * cf_dtype_size(in->dtype) + x * g->step,
-                         weight + panel * panel_bytes,
-                         panel_bytes,
-                         quantised ? (const void *)(w->offset + first) : (const void *)(w->bias + first),
-                         sums};
     int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype);
     cf_conv_store store = {.sums = sums,
                            .scale = w->scale + first,
@@ -222,41 +233,56 @@ static void one_tile(const work *w, int64_t run, int panel, int count) {
                            .out_pixel = g->out_pixel * out_size,
                            .add_pixel = g->add_pixel * add_size,
                            .x = (int32_t)x,
-                           .pixels = (int32_t)pixels,
+                           .pixels = pixels,
                            .channels = g->outputs - first < count * CF_PANEL ? g->outputs - first : count * CF_PANEL,
                            .width = count * CF_PANEL,
                            .attr = &call->problem->attr.conv,
                            .out_tensor = out,
                            .add_tensor = add};
-    fetch_ahead(store.out, store.out_pixel, store.channels * out_size, (int)pixels);
+    cf_conv_tile tile = {g,
+                         (const char *)in->data +
+                             (n * g->in_image + y * g->in_line + g->in_first) * cf_dtype_size(in->dtype) + x * g->step,
+                         (const char *)call->packed + panel * w->panel_bytes,
+                         w->panel_bytes,
+                         quantised ? (const void *)(w->offset + first) : (const void *)(w->bias + first),
+                         sums,
+                         w->finishes ? &store : NULL};
+    fetch_ahead(store.out, store.out_pixel, store.channels * out_size, pixels);
     int coarse = store.attr->coarse;
     if (store.add)
         fetch_ahead(store.add + (x >> coarse) * store.add_pixel, store.add_pixel, store.channels * add_size,
-                    (int)((pixels + coarse) >> coarse));
+                    (pixels + coarse) >> coarse);
     w->machine->micro[count - 1][pixels - 1](&tile);
-    w->machine->store(&store);
+    if (!w->finishes) w->machine->store(&store);
 }
 
 void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine *machine) {
     cf_conv_geometry g;
     cf_conv_geometry_make(call->problem, call->images, &g);
-    work w = {call, machine, &g, NULL, NULL, NULL, 0};
-    w.bias = (const float *)((const char *)call->packed + (size_t)g.panels * cf_conv_panel_bytes(&g));
+    int64_t panel_bytes = (int64_t)cf_conv_panel_bytes(&g);
+    work w = {.call = call, .machine = machine, .g = &g, .panel_bytes = panel_bytes};
+    w.bias = (const float *)((const char *)call->packed + g.panels * panel_bytes);
     w.scale = w.bias + g.panels * CF_PANEL;
     w.offset = (const int32_t *)(w.scale + g.panels * CF_PANEL);
+    w.finishes = machine->finishes && machine->finishes(call->problem);
     int step = g.panels < machine->most_panels ? g.panels : machine->most_panels, most = machine->most_run[step - 1];
     w.runs_per_line = (g.width + most - 1) / most;
     int64_t runs = g.lines * w.runs_per_line;
     if (runs == 0) return;
+    w.run_length = g.width / w.runs_per_line;
+    w.longer_runs = g.width % w.runs_per_line;
     cf_conv_share share = cf_conv_share_of(team, runs, (g.panels + step - 1) / step);
     int panel_first = share.panel_first * step, panel_last = share.panel_last * step;
     if (panel_last > g.panels) panel_last = g.panels;
-    int64_t run_bytes = g.width / w.runs_per_line * g.step * call->problem->attr.conv.stride;
+    int64_t run_bytes = w.run_length * g.step * call->problem->attr.conv.stride;
     int64_t block = BLOCK_BYTES / (run_bytes + 1) + 1;
     for (int64_t begin = share.run_first; begin < share.run_last; begin += block) {
         int64_t end = begin + block < share.run_last ? begin + block : share.run_last;
-        for (int panel = panel_first; panel < panel_last; panel += step)
-            for (int64_t run = begin; run < end; run++)
-                one_tile(&w, run, panel, panel_last - panel < step ? panel_last - panel : step);
+        place start = place_of(&w, begin);
+        for (int panel = panel_first; panel < panel_last; panel += step) {
+            place at = start;
+            for (int64_t run = begin; run < end; run++, next_place(&w, &at))
+                one_tile(&w, &at, panel, panel_last - panel < step ? panel_last - panel : step);
+        }
     }
 }

@@ -31,15 +31,6 @@ typedef struct cf_conv_geometry {
     int64_t add_line, add_image, add_pixel; // the residual, likewise
 } cf_conv_geometry;
 
-// What a microkernel gets. It writes sums as [pixel][16 * panels], FP32 (int8: int32).
-typedef struct cf_conv_tile {
-    const cf_conv_geometry *geometry;
-    const char *in, *weight; // the first tap of the first pixel; the first panel
-    int64_t panel;           // bytes of one panel
-    const void *start;       // what sums start from: bias or int32 offset, 16 * panels values
-    void *sums;
-} cf_conv_tile;
-
 // What happens to a tile of sums on the way out.
 typedef struct cf_conv_store {
     const void *sums;
@@ -53,10 +44,22 @@ typedef struct cf_conv_store {
     const cf_tensor *out_tensor, *add_tensor;
 } cf_conv_store;
 
+// What a microkernel gets. It writes sums as [pixel][16 * panels], FP32 (int8: int32), or finishes them itself.
+typedef struct cf_conv_tile {
+    const cf_conv_geometry *geometry;
+    const char *in, *weight; // the first tap of the first pixel; the first panel
+    int64_t panel;           // bytes of one panel
+    const void *start;       // what sums start from: bias or int32 offset, 16 * panels values
+    void *sums;
+    const cf_conv_store *finish; // NULL, or what to do with the sums, of the kind that the machine finishes
+} cf_conv_tile;
+
 typedef struct cf_conv_machine {
     int32_t most_run[3], most_panels;                               // longest run for 1, 2, 3 panels at a time
     void (*const (*micro)[CF_CONV_RUNS])(const cf_conv_tile *tile); // [panels - 1][pixels - 1]
     void (*store)(const cf_conv_store *store);
+    // 1 if the microkernels can finish the sums of such a problem while they are in registers. NULL: never.
+    int (*finishes)(const cf_problem *problem);
 } cf_conv_machine;
 
 // Microkernels that Winograd's kernels use too.

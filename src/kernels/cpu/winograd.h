@@ -222,7 +222,8 @@ static void wino_multiply(const cf_call *call, const wino_layout *l, const cf_co
                                  (const char *)call->packed + (i * l->panels + panel) * panel_bytes,
                                  panel_bytes,
                                  zeros,
-                                 products + i * l->out_matrix + first * panels * CF_PANEL};
+                                 products + i * l->out_matrix + first * panels * CF_PANEL,
+                                 NULL};
             machine->micro[panels - 1][last - first - 1](&tile);
         }
 }
