@@ -26,7 +26,8 @@ static const char *refuse(const cf_problem *problem) {
 }
 
 static void run(const cf_call *call, const cf_team *team) {
-    static const cf_conv_machine machines[] = {{{20, 14, 0}, 2, micro_u8, store, NULL}, {{20, 14, 0}, 2, micro_s8, store, NULL}};
+    static const cf_conv_machine machines[] = {{{20, 14, 0}, 2, micro_u8, store, NULL},
+                                               {{20, 14, 0}, 2, micro_s8, store, NULL}};
     cf_conv_run(call, team, &machines[call->in[0].dtype == CF_S8]);
 }
 
