@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// `cfine detect`: images to boxes. Decoding runs ahead in threads; here batches go through the network, in order.
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "annotate.h"
+// `cfine detect`: images to boxes. Decoding runs ahead in threads (image_queue.c) while the model is opened; then
+// batches go through the network (detect_run.c).
 #include "cfine/cfine.h"
-#include "heap.h"
-#include "image_queue.h"
+#include "detect_run.h"
 #include "inputs.h"
 #include "message.h"
 #include "model_args.h"
-#include "profile.h"
-#include "progress.h"
-#include "raw_file.h"
-#include "report.h"
 #include "verbs.h"
 
 typedef struct {
@@ -42,169 +33,83 @@ static const cli_option options[] = {
      offsetof(detect_args, profile)},
 };
 
-// A run over all images.
-typedef struct {
-    const detect_args *args;
-    cfine_session *session;
-    cfine_detect_options options;
-    cli_image_queue *queue;
-    cli_annotations copies;
-    cli_raw_file raw;
-    cli_progress progress;
-    cli_phases phases;
-    int batch;
-    cli_queued_image **loaded; // [batch] good images of this batch
-    cfine_image *images;       // [batch] the same, as the library takes them
-    cfine_detections *found;   // [batch]
-    size_t done, total;
-    int failed; // images
-} detection;
+// Lanes on each GPU: one prepares images while the other's are computed.
+enum { LANES_OF_GPU = 2 };
 
-// Takes images until the batch is full or there are no more. Returns how many were taken; *good of them can be used.
-static size_t take_batch(detection *run, int *good) {
-    size_t taken = 0;
-    *good = 0;
-    while (*good < run->batch && taken < (size_t)run->batch) {
-        cli_queued_image *next = cli_image_queue_next(run->queue);
-        if (!next) break;
-        taken++;
-        run->phases.decode += next->seconds;
-        if (next->status == CFINE_OK) {
-            run->images[*good] = next->image;
-            run->loaded[(*good)++] = next;
-        } else {
-            cli_error("%s", next->error.message);
-            run->failed++;
-        }
+// Opens the model and a session for each lane.
+static cfine_status open_lanes(const detect_args *args, const cli_devices *devices, cli_detect_run *run,
+                               cfine_error *error) {
+    cfine_open_options open;
+    cfine_status status = cli_open_options(&args->model, &open, error);
+    if (status != CFINE_OK) return status;
+    open.session.profile = args->profile;
+    int threads = open.session.threads ? open.session.threads : cfine_cpu_count();
+    open.session.threads = threads > run->lane_count ? threads / run->lane_count : 1;
+    status = cfine_open(args->model.model, &open, &run->lanes[0].session, error);
+    cfine_plan_info info = CFINE_INIT(cfine_plan_info);
+    if (status == CFINE_OK) status = cfine_plan_get_info(cfine_session_plan(run->lanes[0].session), &info, error);
+    if (args->model.batch == CFINE_BATCH_AUTO && info.batch < run->batch) run->batch = info.batch;
+    for (int i = 1; i < run->lane_count && status == CFINE_OK; i++) {
+        if (devices->count > 1) open.session.device = devices->names[i % devices->count];
+        status =
+            cfine_session_open(cfine_session_plan(run->lanes[0].session), &open.session, &run->lanes[i].session, error);
     }
-    return taken;
-}
-
-// As cfine_detect, but what goes in and comes out stays in the buffers of run->raw.
-static cfine_status detect_raw(detection *run, int count, cfine_error *error) {
-    cli_raw_file *raw = &run->raw;
-    size_t pixel_count = 3 * (size_t)raw->width * (size_t)raw->height;
-    size_t logit_count = (size_t)raw->queries * (size_t)raw->labels, box_count = (size_t)raw->queries * 4;
-    cfine_status status = CFINE_OK;
-    for (int i = 0; i < count && status == CFINE_OK; i++)
-        status = cfine_session_prepare(run->session, &run->images[i], raw->pixels + (size_t)i * pixel_count, error);
-    if (status == CFINE_OK)
-        status = cfine_session_run(run->session, raw->pixels, count, raw->logits, raw->boxes, error);
-    for (int i = 0; i < count && status == CFINE_OK; i++)
-        status = cfine_session_postprocess(run->session, raw->logits + (size_t)i * logit_count,
-                                           raw->boxes + (size_t)i * box_count, run->images[i].width,
-                                           run->images[i].height, &run->options, &run->found[i], error);
     return status;
 }
 
-static void print_results(detection *run, int count) {
-    cli_progress_wipe();
-    for (int i = 0; i < count; i++) {
-        if (run->args->json)
-            cli_print_detections_json(run->loaded[i]->path, &run->found[i], run->session);
-        else
-            cli_print_detections(run->loaded[i]->path, &run->found[i], run->session);
+static void run_lanes(const detect_args *args, size_t images, cli_detect_run *run) {
+    double start = cli_seconds();
+    if (args->raw && !cli_raw_start(run->raw, args->raw, run->lanes[0].session, images, run->batch)) {
+        run->failed++;
+        return;
     }
+    cli_detect_all(run);
+    if (args->profile) cli_print_profile(run->lanes[0].session, &run->phases, cli_seconds() - start);
 }
 
-// Writes the annotated copies; 0 after an error: what holds for one, a full disk, holds for the rest.
-static int write_copies(detection *run, int count) {
-    double start = cli_seconds();
-    int ok = 1;
-    for (int i = 0; i < count && ok; i++)
-        ok = cli_annotate(run->copies.paths[run->loaded[i]->index], &run->loaded[i]->image, &run->found[i],
-                          run->session);
-    run->phases.draw += cli_seconds() - start;
-    run->failed += !ok;
-    return ok;
-}
-
-// One batch. Returns 0 when there is nothing more to do or no use in it.
-static int detect_batch(detection *run) {
-    int count;
-    double start = cli_seconds();
-    size_t taken = take_batch(run, &count);
-    double decoded = cli_seconds();
-    run->phases.wait += decoded - start;
-    if (!taken) return 0;
-    cfine_error error;
-    cfine_status status = CFINE_OK;
-    if (count)
-        status = run->args->raw ? detect_raw(run, count, &error)
-                                : cfine_detect(run->session, run->images, count, &run->options, run->found, &error);
-    run->phases.detect += cli_seconds() - decoded;
-    int go_on = 1;
-    if (status == CFINE_OK) {
-        print_results(run, count);
-        if (run->args->raw && count) go_on = cli_raw_write(&run->raw, (size_t)count);
-        if (run->args->out && go_on) go_on = write_copies(run, count);
-        run->phases.images += count;
-    } else {
-        cli_error("%s: %s", run->loaded[0]->path, error.message);
-        run->failed += count;
-    }
-    cli_image_queue_give_back(run->queue, taken);
-    run->done += taken;
-    cli_progress_show(&run->progress, (int64_t)run->done);
-    return cli_flush_output() && go_on;
-}
-
-static void detect_all(detection *run) {
-    cli_progress_start(&run->progress, "images", 0, (int64_t)run->total);
-    if (run->total < 2) run->progress.active = 0;
-    double start = cli_seconds();
-    while (detect_batch(run)) continue;
-    cli_progress_end(&run->progress);
-    if (run->args->raw && !cli_raw_finish(&run->raw)) run->failed++;
-    if (run->args->profile) cli_print_profile(run->session, &run->phases, cli_seconds() - start);
-}
-
-static int detect(const detect_args *args, const cli_inputs *inputs) {
-    detection run = {.args = args, .total = inputs->count, .failed = inputs->failed};
-    run.batch = args->model.batch ? args->model.batch : 1;
+static int detect(const detect_args *args, const cli_devices *devices, const cli_inputs *inputs) {
+    cli_annotations copies = {0};
+    cli_raw_file raw = {0};
+    cli_detect_run run = {.json = args->json, .total = inputs->count, .failed = inputs->failed};
     run.options = CFINE_INIT(cfine_detect_options);
     run.options.threshold = args->threshold > 0 ? (float)args->threshold : -1;
     run.options.max_detections = args->max_detections;
+    run.copies = args->out ? &copies : NULL;
+    run.raw = args->raw ? &raw : NULL;
     cfine_image_options image_options = CFINE_INIT(cfine_image_options);
     image_options.ignore_orientation = args->no_orientation;
 
     if (args->out) {
-        int status = cli_annotations_plan(args->out, inputs, &run.copies);
+        int status = cli_annotations_plan(args->out, inputs, &copies);
         if (status != CLI_OK) {
-            cli_annotations_release(&run.copies);
+            cli_annotations_release(&copies);
             return status;
         }
     }
-
     // Decoding begins while the model is opened.
     double start = cli_seconds();
-    run.queue = cli_image_queue_start(inputs->paths, inputs->count, 2 * (size_t)run.batch, &image_options);
+    run.batch = args->model.batch == CFINE_BATCH_AUTO ? CFINE_BATCH_AUTO_MOST
+                : args->model.batch                   ? args->model.batch
+                                                      : 1;
+    cli_detect_lanes_create(&run, devices->on_gpu && !args->raw ? devices->count * LANES_OF_GPU : 1);
+    cli_image_queue_options ahead = {.depth = (size_t)(run.lane_count + 1) * (size_t)run.batch,
+                                     .threads = devices->on_gpu ? cfine_cpu_count() : 0,
+                                     .image = image_options};
+    run.queue = cli_image_queue_start(inputs->paths, inputs->count, &ahead);
     cfine_error error;
-    if (cli_open_session(&args->model, args->profile, &run.session, &error) != CFINE_OK) {
-        cli_error("%s", error.message);
-        // A thread that waits for standard input may wait for ever: then the end of the program ends it.
-        if (!inputs->standard_input) cli_image_queue_stop(run.queue);
-        cli_annotations_release(&run.copies);
-        return CLI_FAILED;
-    }
+    int opened = open_lanes(args, devices, &run, &error) == CFINE_OK;
     run.phases.open = cli_seconds() - start;
-    run.loaded = cli_alloc((size_t)run.batch, sizeof *run.loaded);
-    run.images = cli_alloc((size_t)run.batch, sizeof *run.images);
-    run.found = cli_alloc((size_t)run.batch, sizeof *run.found);
-
-    if (!args->raw || cli_raw_start(&run.raw, args->raw, run.session, inputs->count, run.batch))
-        detect_all(&run);
-    else
+    if (opened) {
+        run_lanes(args, inputs->count, &run);
+    } else {
+        cli_error("%s", error.message);
         run.failed++;
-
-    cli_image_queue_stop(run.queue);
-    for (int i = 0; i < run.batch; i++) cfine_detections_release(&run.found[i]);
-    cli_annotations_release(&run.copies);
-    cli_raw_release(&run.raw);
-    free(run.found);
-    free(run.images);
-    free(run.loaded);
-    cfine_session_close(run.session);
+    }
+    // A thread that waits for standard input may wait for ever: then the end of the program ends it.
+    if (opened || !inputs->standard_input) cli_image_queue_stop(run.queue);
+    cli_detect_lanes_release(&run);
+    cli_annotations_release(&copies);
+    cli_raw_release(&raw);
     return run.failed ? CLI_FAILED : CLI_OK;
 }
 
@@ -212,9 +117,12 @@ static int run_verb(int argc, char **argv) {
     detect_args args = {.threshold = 0.5};
     int operands, status;
     if (!cli_parse(&cli_verb_detect, argc, argv, &args, &operands, &status)) return status;
+    cli_devices devices;
+    status = cli_read_devices(&cli_verb_detect, &args.model, &devices);
+    if (status != CLI_OK) return status;
     cli_inputs inputs;
     cli_inputs_expand(argv + 1, operands, &inputs);
-    status = inputs.count ? detect(&args, &inputs) : CLI_FAILED;
+    status = inputs.count ? detect(&args, &devices, &inputs) : CLI_FAILED;
     cli_inputs_release(&inputs);
     return status;
 }

@@ -26,8 +26,8 @@ static const cli_option options[] = {
      offsetof(serve_args, model.batch), .least = 1, .most = 1024},
     {"max-delay-ms", 0, "T", "time that a batch may wait to become full (default: 0)", CLI_REAL,
      offsetof(serve_args, max_delay_ms), .least = 0, .most = 10000},
-    {"workers", 0, "N", "runs of the network at the same time; they share the threads (default: 1)", CLI_INT,
-     offsetof(serve_args, workers), .least = 1, .most = 256},
+    {"workers", 0, "N", "runs of the network at the same time; they share the threads (default: 1, on GPUs 2 for each)",
+     CLI_INT, offsetof(serve_args, workers), .least = 1, .most = 256},
     {"decoders", 0, "N", "threads that decode pictures (default: one for each core)", CLI_INT,
      offsetof(serve_args, decoders), .least = 1, .most = 256},
     {"queue", 0, "N", "requests that may wait; more are answered with 503 (default: 256)", CLI_INT,
@@ -70,7 +70,7 @@ static int run_verb(int argc, char **argv) {
     serve_args args = {.host = "127.0.0.1",
                        .name = "cfine",
                        .port = 8000,
-                       .workers = 1,
+
                        .queue = 256,
                        .max_connections = 1000,
                        .max_body_mb = 32,
@@ -84,27 +84,36 @@ static int run_verb(int argc, char **argv) {
     if (!is_name(args.name))
         return cli_usage(&cli_verb_serve, "--name: letters, digits, '_', '.' and '-', at most 100");
     if (!args.tls_cert != !args.tls_key) return cli_usage(&cli_verb_serve, "--tls-cert and --tls-key go together");
-    serve_options wanted = {
-        .engine = {.model = args.model.model, .workers = args.workers, .threads = args.model.threads},
-        .name = args.name,
-        .host = args.host,
-        .port = args.port,
-        .queue = args.queue,
-        .hands = args.decoders ? args.decoders : cfine_cpu_count(),
-        .max_delay = args.max_delay_ms * 1e-3,
-        .deadline = args.deadline_s,
-        .patience = args.patience_s,
-        .drain = args.drain_s,
-        .max_bytes = (size_t)args.max_body_mb << 20,
-        .all_bytes = (size_t)args.max_body_mb << 24,
-        .max_pixels = (int64_t)args.max_megapixels * 1000000,
-        .max_connections = args.max_connections,
-        .threshold = (float)args.threshold,
-        .token_file = args.token_file,
-        .certificate_file = args.tls_cert,
-        .key_file = args.tls_key,
-        .access_log = args.access_log,
-        .note = print_note};
+    cli_devices devices;
+    status = cli_read_devices(&cli_verb_serve, &args.model, &devices);
+    if (status != CLI_OK) return status;
+    const char *gpus[CLI_MAX_GPUS];
+    for (int i = 0; i < devices.count; i++) gpus[i] = devices.names[i];
+    int usual_workers = devices.on_gpu ? 2 * devices.count : 1;
+    serve_options wanted = {.engine = {.model = args.model.model,
+                                       .workers = args.workers ? args.workers : usual_workers,
+                                       .threads = args.model.threads,
+                                       .gpus = gpus,
+                                       .gpu_count = devices.count > 1 ? devices.count : 0},
+                            .name = args.name,
+                            .host = args.host,
+                            .port = args.port,
+                            .queue = args.queue,
+                            .hands = args.decoders ? args.decoders : cfine_cpu_count(),
+                            .max_delay = args.max_delay_ms * 1e-3,
+                            .deadline = args.deadline_s,
+                            .patience = args.patience_s,
+                            .drain = args.drain_s,
+                            .max_bytes = (size_t)args.max_body_mb << 20,
+                            .all_bytes = (size_t)args.max_body_mb << 24,
+                            .max_pixels = (int64_t)args.max_megapixels * 1000000,
+                            .max_connections = args.max_connections,
+                            .threshold = (float)args.threshold,
+                            .token_file = args.token_file,
+                            .certificate_file = args.tls_cert,
+                            .key_file = args.tls_key,
+                            .access_log = args.access_log,
+                            .note = print_note};
     cfine_error error;
     cfine_status result = cli_open_options(&args.model, &wanted.engine.open, &error);
     if (result == CFINE_OK) result = serve_run(&wanted, &error);

@@ -137,15 +137,15 @@ cfine_status cli_eval_detector(const cli_detector *detector, const coco_dataset 
     cfine_status status = cli_check_folder(folder, dataset, error);
     if (status != CFINE_OK) return status;
     char **paths = picture_paths(folder, dataset);
-    cfine_image_options image_options = CFINE_INIT(cfine_image_options);
-    image_options.ignore_orientation = 1;
     double start = cli_seconds();
     size_t batch = (size_t)detector->batch;
+    cli_image_queue_options ahead = {.depth = 2 * batch, .image = CFINE_INIT(cfine_image_options)};
+    ahead.image.ignore_orientation = 1;
     evaluation run = {
         .dataset = dataset,
         .labels = labels,
         .detector = detector,
-        .queue = cli_image_queue_start(paths, (size_t)dataset->limit, 2 * batch, &image_options),
+        .queue = cli_image_queue_start(paths, (size_t)dataset->limit, &ahead),
         .images = cli_alloc(batch, sizeof *run.images),
         .places = cli_alloc(batch, sizeof *run.places),
         .found = cli_alloc(batch, sizeof *run.found),

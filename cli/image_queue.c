@@ -7,7 +7,7 @@
 #include "heap.h"
 #include "progress.h"
 
-enum { MAX_THREADS = 4, CORES_PER_THREAD = 4 };
+enum { MAX_THREADS = 64, USUAL_THREADS = 4, CORES_PER_THREAD = 4 };
 
 // Image i lives in slot i % depth. Indices only grow: given_back <= taken <= started <= given_back + depth.
 struct cli_image_queue {
@@ -51,17 +51,17 @@ static void *decode_ahead(void *argument) {
     return NULL;
 }
 
-cli_image_queue *cli_image_queue_start(char *const *paths, size_t count, size_t depth,
-                                       const cfine_image_options *options) {
+cli_image_queue *cli_image_queue_start(char *const *paths, size_t count, const cli_image_queue_options *options) {
     cli_image_queue *queue = cli_alloc(1, sizeof *queue);
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->changed, NULL);
     queue->paths = paths;
     queue->count = count;
-    queue->depth = depth;
-    queue->options = *options;
+    size_t depth = queue->depth = options->depth;
+    queue->options = options->image;
     queue->slots = cli_alloc(depth, sizeof *queue->slots);
-    size_t wanted = (size_t)(cfine_cpu_count() / CORES_PER_THREAD);
+    size_t usual = (size_t)(cfine_cpu_count() / CORES_PER_THREAD);
+    size_t wanted = options->threads ? (size_t)options->threads : usual < USUAL_THREADS ? usual : USUAL_THREADS;
     if (wanted > MAX_THREADS) wanted = MAX_THREADS;
     if (wanted > depth) wanted = depth;
     if (wanted > count) wanted = count;

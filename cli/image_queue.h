@@ -19,9 +19,14 @@ typedef struct cli_queued_image {
 
 typedef struct cli_image_queue cli_image_queue;
 
-// Starts decoding `count` files; at most `depth` images are held at a time. `paths` must outlive the queue.
-cli_image_queue *cli_image_queue_start(char *const *paths, size_t count, size_t depth,
-                                       const cfine_image_options *options);
+typedef struct cli_image_queue_options {
+    size_t depth; // images held at a time
+    int threads;  // that decode; 0: a few, for a network that needs the cores itself
+    cfine_image_options image;
+} cli_image_queue_options;
+
+// Starts decoding `count` files. `paths` must outlive the queue.
+cli_image_queue *cli_image_queue_start(char *const *paths, size_t count, const cli_image_queue_options *options);
 
 // Waits for the next image; NULL after the last. It stays valid until it is given back.
 cli_queued_image *cli_image_queue_next(cli_image_queue *queue);

@@ -1,8 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model_args.h"
 
+#include <stdio.h>
+#include <string.h>
+
 const char *const cli_precisions[] = {"fp32", "bf16", "fp16", "int8", NULL};
 const char *const cli_cpu_levels[] = {"native", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx", NULL};
+const char *const cli_auto[] = {"auto", NULL};
+
+int cli_read_devices(const cli_verb *verb, cli_model_args *args, cli_devices *out) {
+    *out = (cli_devices){.count = 1, .on_gpu = args->device && strncmp(args->device, "cuda", 4) == 0};
+    if (!args->device || !strchr(args->device, ',')) return CLI_OK;
+    const char *at = strncmp(args->device, "cuda:", 5) == 0 ? args->device + 5 : "";
+    for (out->count = 0; *at && out->count < CLI_MAX_GPUS;) {
+        size_t length = strcspn(at, ",");
+        if (length < 1 || length > 2 || strspn(at, "0123456789") != length) break;
+        snprintf(out->names[out->count++], sizeof *out->names, "cuda:%.*s", (int)length, at);
+        at += length;
+        if (*at == ',' && at[1]) at++;
+    }
+    if (*at) return cli_usage(verb, "--device: '%s' is not a list of GPUs such as cuda:0,1", args->device);
+    args->device = out->names[0];
+    return CLI_OK;
+}
 
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error) {
     // fp32 is the default of a checkpoint; for a plan file the default is what it was built with.

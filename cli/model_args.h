@@ -18,6 +18,7 @@ typedef struct cli_model_args {
 
 extern const char *const cli_precisions[]; // in the order of cfine_precision, from CFINE_FP32
 extern const char *const cli_cpu_levels[];
+extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
 
 // Rows for a table of options; `type` is the verb's struct of arguments, `member` its cli_model_args. The second set is
 // for verbs that take the model as an operand.
@@ -60,20 +61,37 @@ extern const char *const cli_cpu_levels[];
         {"size",   's',                                                                                                 \
          "WxH",    "input of the network in pixels, multiples of 32 (default: as trained)",                             \
          CLI_SIZE, offsetof(type, member.size)},                                                                        \
-        {"batch",    'b',                                                                                               \
-         "N",        "images per run of the network (default: 1)",                                                      \
-         CLI_INT,    offsetof(type, member.batch),                                                                      \
-         .least = 1, .most = 1024},                                                                                     \
+        {"batch",                                                                                                       \
+         'b',                                                                                                           \
+         "N",                                                                                                           \
+         "images per run of the network; on a GPU auto: as many as fit (default: 1)",                                   \
+         CLI_INT,                                                                                                       \
+         offsetof(type, member.batch),                                                                                  \
+         .least = 1,                                                                                                    \
+         .most = 1024,                                                                                                  \
+         .choices = cli_auto},                                                                                          \
         {"threads",  't',         "N", "threads (default: one for each core)", CLI_INT, offsetof(type, member.threads), \
          .least = 1, .most = 1024},                                                                                     \
         {"device", 0,                                                                                                   \
-         "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)",                                           \
+         "DEVICE", "cpu, cuda or cuda:N, a GPU by its number; detect and serve: cuda:0,1 too (default: cpu)",           \
          CLI_TEXT, offsetof(type, member.device)},                                                                      \
     {                                                                                                                   \
         "cpu", 0, "LEVEL",                                                                                              \
             "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)",      \
             CLI_CHOICE, offsetof(type, member.cpu), .choices = cli_cpu_levels                                           \
     }
+
+enum { CLI_MAX_GPUS = 16 };
+
+// Where sessions run: "cuda:0,2" is {"cuda:0", "cuda:2"}, anything else one device as it was given.
+typedef struct cli_devices {
+    char names[CLI_MAX_GPUS][24];
+    int count, on_gpu;
+} cli_devices;
+
+// Reads --device for the verbs that can use several GPUs, and leaves the first one in args->device, which then points
+// into *out. Returns an exit status.
+int cli_read_devices(const cli_verb *verb, cli_model_args *args, cli_devices *out);
 
 // What the library is to be asked for. Applies --cpu to the process.
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error);

@@ -97,6 +97,10 @@ static int read_int(const char *text, int *out) {
 
 static int set_int(const cli_verb *verb, const cli_option *option, const char *text, int *field) {
     int value;
+    if (option->choices && !strcmp(text, option->choices[0])) {
+        *field = -1;
+        return CLI_OK;
+    }
     if (!read_int(text, &value)) return cli_usage(verb, "--%s: '%s' is not a whole number", option->name, text);
     if (value < option->least || value > option->most)
         return cli_usage(verb, "--%s: %d is not between %.0f and %.0f", option->name, value, option->least,

@@ -43,7 +43,7 @@ typedef struct cli_option {
     cli_kind kind;
     size_t offset; // of the field in the verb's struct of arguments
     double least, most;
-    const char *const *choices; // ends with NULL
+    const char *const *choices; // ends with NULL; of a CLI_INT: one word that stands for -1
     cli_completion completion;
 } cli_option;
 

@@ -22,8 +22,10 @@ static cfine_status open_sessions(const serve_engine_options *options, serve_eng
     cfine_status status = cfine_open(options->model, &open, &engine->sessions[0], error);
     if (status != CFINE_OK) return status;
     engine->plan = cfine_session_plan(engine->sessions[0]);
-    for (int i = 1; i < engine->workers && status == CFINE_OK; i++)
+    for (int i = 1; i < engine->workers && status == CFINE_OK; i++) {
+        if (options->gpu_count) open.session.device = options->gpus[i % options->gpu_count];
         status = cfine_session_open(engine->plan, &open.session, &engine->sessions[i], error);
+    }
     engine->info = CFINE_INIT(cfine_plan_info);
     return status == CFINE_OK ? cfine_plan_get_info(engine->plan, &engine->info, error) : status;
 }

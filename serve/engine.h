@@ -10,6 +10,8 @@ typedef struct serve_engine_options {
     const char *model;       // as cfine_open takes it
     cfine_open_options open; // open.plan.batch: the largest batch; 0: what a plan file has, or 8
     int workers;             // sessions
+    const char *const *gpus; // "cuda:N" of each GPU, which sessions take in turn; NULL: where open says
+    int gpu_count;           //
     int threads;             // of all sessions together; 0: all cores
 } serve_engine_options;
 

@@ -136,10 +136,15 @@ typedef struct cfine_operator_precision {
     cfine_precision precision;
 } cfine_operator_precision;
 
+enum {
+    CFINE_BATCH_AUTO = -1,     // on a GPU: as many images as its free memory has room for, in two sessions,
+    CFINE_BATCH_AUTO_MOST = 64 // but no more than this: larger batches are not faster
+};
+
 typedef struct cfine_plan_options {
     size_t struct_size;
     cfine_precision precision;
-    int batch;               // largest number of images a run takes; 0: 1
+    int batch;               // largest number of images a run takes; 0: 1; or CFINE_BATCH_AUTO
     int width, height;       // network input in pixels, multiples of 32; 0: as the checkpoint says
     int queries;             // 0: as the checkpoint says
     int decoder_layers;      // decoder layers to run; 0: all
@@ -167,10 +172,10 @@ typedef struct cfine_accuracy {
 
 typedef struct cfine_session_options {
     size_t struct_size;
-    int threads; // 0: all cores
-    int pin;     // 1: bind each thread to a core
-    int profile; // 1: take the time of every step
-    int gpu;     // number of the GPU, for plans of one; 0: the plan's
+    int threads;        // 0: all cores
+    int pin;            // 1: bind each thread to a core
+    int profile;        // 1: take the time of every step
+    const char *device; // "cuda:N", for plans of a GPU; NULL: the plan's
 } cfine_session_options;
 
 typedef struct cfine_detect_options {

@@ -124,12 +124,35 @@ static cfine_status wrap(cf_plan *plan, cfine_plan **out, cfine_error *error) {
     return CFINE_OK;
 }
 
+// The batch that CFINE_BATCH_AUTO stands for: a small plan tells what an image takes.
+static cfine_status find_batch(const cfine_model *model, cfine_plan_options *options, cfine_error *error) {
+    enum { SESSIONS = 2, ROUND = 8 };
+    cfine_plan_options small = *options;
+    small.batch = ROUND;
+    small.tune = 0;
+    cf_backend backend;
+    int32_t ordinal;
+    CF_TRY(cf_parse_device(options->device, &backend, &ordinal, error));
+    if (backend != CF_CUDA)
+        return cf_fail(error, CFINE_ERROR_ARGUMENT,
+                       "batch auto: is for GPUs; on a CPU name a number, larger ones are hardly faster there");
+    cfine_plan *plan;
+    CF_TRY(cfine_plan_build(model, &small, &plan, error));
+    int fits;
+    cfine_status status = cf_session_fitting(plan->plan, ordinal, SESSIONS, &fits, error);
+    cfine_plan_close(plan);
+    if (fits > CFINE_BATCH_AUTO_MOST) fits = CFINE_BATCH_AUTO_MOST;
+    options->batch = fits > ROUND ? fits / ROUND * ROUND : fits > 1 ? fits : 1;
+    return status;
+}
+
 cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options *options, cfine_plan **out,
                               cfine_error *error) {
     if (!model || !out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_plan_build: NULL argument");
     *out = NULL;
     cfine_plan_options wanted;
     CF_READ_OPTIONS(wanted, options);
+    if (wanted.batch == CFINE_BATCH_AUTO) CF_TRY(find_batch(model, &wanted, error));
     CF_TRY(check_options(&wanted, error));
     cf_model_options shape = {wanted.width, wanted.height, wanted.queries, wanted.decoder_layers};
     cf_plan_request request = request_of(&wanted);

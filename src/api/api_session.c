@@ -14,8 +14,14 @@ cfine_status cfine_session_open(const cfine_plan *plan, const cfine_session_opti
     cfine_session_options wanted;
     CF_READ_OPTIONS(wanted, options);
     int threads = wanted.threads ? wanted.threads : cf_cpu_count();
-    int gpu = wanted.gpu ? wanted.gpu : plan->plan->request.ordinal;
-    cf_session_options how = {threads, wanted.pin, wanted.profile, gpu};
+    cf_session_options how = {threads, wanted.pin, wanted.profile, plan->plan->request.ordinal};
+    if (wanted.device) {
+        cf_backend backend;
+        CF_TRY(cf_parse_device(wanted.device, &backend, &how.gpu, error));
+        if (backend != plan->plan->request.target.backend)
+            return cf_fail(error, CFINE_ERROR_MISMATCH, "the plan was built for %s, not for %s",
+                           backend == CF_CUDA ? "a CPU" : "a GPU", wanted.device);
+    }
     cfine_session *session = cf_alloc(1, sizeof *session);
     if (!session) return cf_fail_memory(error, "session", sizeof *session);
     cfine_status status = cf_session_create(plan->plan, &how, &session->exec, error);
@@ -83,7 +89,7 @@ static cfine_status open_planfile(const char *path, const cfine_plan_options *op
     if (options->device && backend != plan->request.target.backend)
         return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built for %s, not for %s; rebuild it: cfine build", path,
                        backend == CF_CUDA ? "a CPU" : "a GPU", options->device);
-    session->gpu = session->gpu ? session->gpu : ordinal;
+    if (!session->device) session->device = options->device;
     return CFINE_OK;
 }
 
@@ -114,6 +120,7 @@ typedef struct {
     const cfine_session *session;
     const cfine_image *image;
     cf_pixel_view out;
+    uint8_t *bytes; // instead of out, if a device does the scaling
 } prepare_job;
 
 static void prepare_rows(void *arg, const cf_team *team) {
@@ -124,7 +131,10 @@ static void prepare_rows(void *arg, const cf_team *team) {
     cf_resize_first(resizer, job->image->rgb, (int)begin, (int)end);
     cf_team_barrier(team);
     cf_team_range(team, resizer->dst_height, &begin, &end);
-    cf_preprocess_rows(resizer, job->image->rgb, &job->session->scale, &job->out, (int)begin, (int)end);
+    if (job->bytes)
+        cf_preprocess_bytes(resizer, job->image->rgb, job->bytes, (int)begin, (int)end);
+    else
+        cf_preprocess_rows(resizer, job->image->rgb, &job->session->scale, &job->out, (int)begin, (int)end);
 }
 
 static cfine_status check_image(const cfine_image *image, cfine_error *error) {
@@ -134,18 +144,20 @@ static cfine_status check_image(const cfine_image *image, cfine_error *error) {
     return CFINE_OK;
 }
 
-static cfine_status prepare(cfine_session *session, const cfine_image *image, cf_pixel_view out, cfine_error *error) {
+static cfine_status prepare(cfine_session *session, prepare_job job, cfine_error *error) {
     const cf_tensor *input = &session->plan.plan->input.tensor;
-    CF_TRY(check_image(image, error));
-    CF_TRY(cf_resizer_plan(&session->resizer, image->width, image->height, input->w, input->h, error));
-    prepare_job job = {session, image, out};
+    CF_TRY(check_image(job.image, error));
+    CF_TRY(cf_resizer_plan(&session->resizer, job.image->width, job.image->height, input->w, input->h, error));
     cf_pool_run(session->exec->pool, prepare_rows, &job);
     return CFINE_OK;
 }
 
-static cf_pixel_view input_view(const cfine_session *session, int n) {
-    cf_tensor input = session->exec->input;
-    return (cf_pixel_view){cf_tensor_at(&input, n, 0, 0), input.row, input.pixel, 1};
+// Image n of a batch, where the forward pass takes it from.
+static cfine_status prepare_nth(cfine_session *session, const cfine_image *image, int n, cfine_error *error) {
+    const cf_tensor *input = &session->exec->input, *bytes = &session->exec->bytes;
+    prepare_job job = {session, image, {cf_tensor_at(input, n, 0, 0), input->row, input->pixel, 1}, NULL};
+    if (bytes->data) job.bytes = cf_tensor_at(bytes, n, 0, 0);
+    return prepare(session, job, error);
 }
 
 cfine_status cfine_session_prepare(cfine_session *session, const cfine_image *image, float *pixels,
@@ -155,7 +167,7 @@ cfine_status cfine_session_prepare(cfine_session *session, const cfine_image *im
     const cf_tensor *input = &session->plan.plan->input.tensor;
     cf_pixel_view planes = {pixels, input->w, 1, (ptrdiff_t)input->w * input->h};
     pthread_mutex_lock(&session->exec->lock);
-    cfine_status status = prepare(session, image, planes, error);
+    cfine_status status = prepare(session, (prepare_job){session, image, planes, NULL}, error);
     pthread_mutex_unlock(&session->exec->lock);
     return status;
 }
@@ -210,7 +222,7 @@ cfine_status cfine_session_run(cfine_session *session, const float *pixels, int 
     }
     interleave_job job = {session, pixels, count};
     if (pixels) cf_pool_run(exec->pool, interleave, &job);
-    cfine_status status = cf_session_forward(exec, count, !pixels, error);
+    cfine_status status = cf_session_forward(exec, count, pixels ? CF_PIXELS_INPUT : CF_PIXELS_KEPT, error);
     if (status == CFINE_OK && logits) copy_rows(&exec->logits, count, logits);
     if (status == CFINE_OK && boxes) copy_rows(&exec->boxes, count, boxes);
     pthread_mutex_unlock(&exec->lock);
@@ -243,8 +255,9 @@ cfine_status cfine_session_postprocess(const cfine_session *session, const float
 
 static cfine_status detect(cfine_session *session, const cfine_image *images, int count,
                            const cfine_detect_options *options, cfine_detections *out, cfine_error *error) {
-    for (int n = 0; n < count; n++) CF_TRY(prepare(session, &images[n], input_view(session, n), error));
-    CF_TRY(cf_session_forward(session->exec, count, 0, error));
+    for (int n = 0; n < count; n++) CF_TRY(prepare_nth(session, &images[n], n, error));
+    cf_pixels_from from = session->exec->bytes.data ? CF_PIXELS_BYTES : CF_PIXELS_INPUT;
+    CF_TRY(cf_session_forward(session->exec, count, from, error));
     const cf_tensor *logits = &session->exec->logits, *boxes = &session->exec->boxes;
     for (int n = 0; n < count; n++)
         CF_TRY(select_detections(session->plan.plan, cf_tensor_at(logits, n, 0, 0), logits->pixel,

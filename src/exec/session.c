@@ -36,8 +36,8 @@ void cf_session_destroy(cf_session *session) {
     cf_free(session);
 }
 
-cfine_status cf_session_forward(cf_session *session, int images, int keep_input, cfine_error *err) {
+cfine_status cf_session_forward(cf_session *session, int images, cf_pixels_from from, cfine_error *err) {
     size_t steps = (size_t)session->plan->step_count;
     if (session->options.profile) memset(session->step_seconds, 0, steps * sizeof *session->step_seconds);
-    return session->runner->forward(session, images, keep_input, err);
+    return session->runner->forward(session, images, from, err);
 }

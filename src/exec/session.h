@@ -25,31 +25,41 @@ typedef struct cf_session {
     cf_plan *plan; // retained
     cf_pool *pool;
     cf_session_options options;
-    cf_tensor input, logits, boxes; // in the host's memory, the whole batch
-    double *step_seconds;           // of the last run, when profiling
-    int images;                     // of the last run
+    // In the host's memory, the whole batch. A GPU's session has `bytes` too: the images as 8-bit RGB [batch, h, w, 3],
+    // resized but not scaled, which it scales itself. On a CPU they have no data.
+    cf_tensor input, bytes, logits, boxes;
+    double *step_seconds; // of the last run, when profiling
+    int images;           // of the last run
     cf_observer observer;
     pthread_mutex_t lock;
     const struct cf_session_runner *runner;
     void *state; // of the runner
 } cf_session;
 
+// Where a run finds its pixels.
+typedef enum cf_pixels_from {
+    CF_PIXELS_INPUT, // session->input
+    CF_PIXELS_BYTES, // session->bytes
+    CF_PIXELS_KEPT   // those of the run before, which need not be sent to a device again
+} cf_pixels_from;
+
 // How a backend runs a session; one a backend.
 typedef struct cf_session_runner {
     // Makes session->state and sets input, logits and boxes. On failure `destroy` is called too.
     cfine_status (*create)(cf_session *session, cfine_error *err);
     void (*destroy)(cf_session *session);
-    // keep_input = 1: the pixels of the run before are used again, and need not be sent to the device.
-    cfine_status (*forward)(cf_session *session, int images, int keep_input, cfine_error *err);
+    cfine_status (*forward)(cf_session *session, int images, cf_pixels_from from, cfine_error *err);
 } cf_session_runner;
 
 extern const cf_session_runner cf_session_cpu, cf_session_cuda;
 
 cfine_status cf_session_create(cf_plan *plan, const cf_session_options *options, cf_session **out, cfine_error *err);
+// How many images each of `sessions` sessions of a plan like this one could take in the free memory of a GPU; 0: none.
+cfine_status cf_session_fitting(const cf_plan *plan, int gpu, int sessions, int *images, cfine_error *err);
 void cf_session_destroy(cf_session *session); // NULL is allowed
 
-// Runs all steps for `images` images (1..batch) whose pixels are in the tensor `input`; the results are in `logits`
+// Runs all steps for `images` images (1..batch) whose pixels are where `from` says; the results are in `logits`
 // [1, queries, labels] and `boxes` [1, queries, 4]. The caller holds the lock. Only a GPU can fail.
-cfine_status cf_session_forward(cf_session *session, int images, int keep_input, cfine_error *err);
+cfine_status cf_session_forward(cf_session *session, int images, cf_pixels_from from, cfine_error *err);
 
 #endif

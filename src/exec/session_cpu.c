@@ -134,8 +134,8 @@ static void run_chunks(void *arg, const cf_team *team) {
     cf_cpu_set_float_mode(mode);
 }
 
-static cfine_status forward(cf_session *session, int images, int keep_input, cfine_error *err) {
-    (void)keep_input; // the input lies where the steps read it
+static cfine_status forward(cf_session *session, int images, cf_pixels_from from, cfine_error *err) {
+    (void)from; // the input lies where the steps read it
     (void)err;
     const cf_plan *plan = session->plan;
     cpu_state *state = session->state;

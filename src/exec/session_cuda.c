@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sessions on a GPU: all launches of a run are captured once into a graph, one for each number of images, and a run
-// copies the pixels there, starts the graph, copies logits and boxes back, and waits once.
+// sends the pixels there (as bytes where they come from images), starts the graph, copies logits and boxes back, and
+// waits once.
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "cuda/queue.h"
 #include "exec/session.h"
+#include "preprocess/preprocess.h"
 
 typedef struct cuda_state {
     const cf_cuda_device *device;
     cf_cuda_queue queue;
-    unsigned char *workspace, *scratch;    // of the GPU
-    unsigned char *input, *logits, *boxes; // of the host: what the session's tensors point at
-    cf_call *calls;                        // one a step
-    cf_cu_graph_exec *graphs;              // [batch + 1], by the number of images; made when first wanted
-    cf_cu_event *events;                   // [steps + 1], when profiling
+    unsigned char *workspace, *scratch; // of the GPU
+    unsigned char *bytes;               // of the GPU: images [batch, h, w, 3], made floats in the workspace
+    float *pixel_values;                // of the GPU: [3][256], what each byte becomes
+    cf_call *calls;                     // one a step
+    cf_cu_graph_exec *graphs;           // [batch + 1], by the number of images; made when first wanted
+    cf_cu_event *events;                // [steps + 1], when profiling
 } cuda_state;
 
 // Bytes from a tensor's first element behind its last one.
@@ -49,13 +53,35 @@ static void resolve_calls(const cf_plan *plan, cuda_state *state, const unsigned
     }
 }
 
-static cfine_status create_host_tensor(cuda_state *state, const cf_plan *plan, const cf_plan_tensor *from,
-                                       unsigned char **memory, cf_tensor *out, cfine_error *err) {
-    *out = from->tensor;
-    void *host;
-    cfine_status status = cf_cuda_host_alloc(state->device, span_bytes(&from->tensor, plan->request.batch), &host, err);
-    out->data = *memory = host;
-    return status;
+// The tensor of an input or output in the host's memory.
+static cfine_status create_host_tensor(cuda_state *state, int batch, const cf_tensor *like, cf_tensor *out,
+                                       cfine_error *err) {
+    *out = *like;
+    return cf_cuda_host_alloc(state->device, span_bytes(like, batch), &out->data, err);
+}
+
+// Room for images as bytes on both sides, and what each byte becomes.
+static cfine_status create_bytes(cf_session *session, cfine_error *err) {
+    cuda_state *state = session->state;
+    const cf_preprocess_config *config = &session->plan->preprocess;
+    cf_tensor bytes = session->plan->input.tensor;
+    bytes.dtype = CF_U8;
+    bytes.c = 3;
+    bytes.pixel = 3;
+    bytes.row = 3 * (int64_t)bytes.w;
+    bytes.image = bytes.row * bytes.h;
+    int batch = session->plan->request.batch;
+    CF_TRY(create_host_tensor(state, batch, &bytes, &session->bytes, err));
+    cf_pixel_scale scale;
+    cf_pixel_scale_init(&scale, config->rescale ? config->rescale_factor : 1, config->normalize ? config->mean : NULL,
+                        config->normalize ? config->std : NULL);
+    void *memory;
+    CF_TRY(cf_cuda_alloc(state->device, span_bytes(&bytes, batch), "the images", &memory, err));
+    state->bytes = memory;
+    CF_TRY(cf_cuda_alloc(state->device, sizeof scale.table, "the pixel values", &memory, err));
+    state->pixel_values = memory;
+    cf_cuda_upload(&state->queue, state->pixel_values, scale.table, sizeof scale.table);
+    return cf_cuda_queue_wait(&state->queue, err);
 }
 
 static cfine_status create_events(cuda_state *state, int count, cfine_error *err) {
@@ -68,6 +94,46 @@ static cfine_status create_events(cuda_state *state, int count, cfine_error *err
     return CFINE_OK;
 }
 
+// Bytes of the GPU's memory that a session takes for each image of its batch.
+static size_t bytes_per_image(const cf_plan *plan) {
+    const cf_tensor *input = &plan->input.tensor;
+    return ((size_t)plan->workspace_bytes + scratch_wanted(plan)) / (size_t)plan->request.batch +
+           (size_t)(3 * input->h * input->w);
+}
+
+// Bytes of free memory for images: without the weights, if they are still to come, and what the driver takes.
+static size_t bytes_for_images(const cf_plan *plan, const cf_cuda_device *device, size_t *free, size_t *total) {
+    enum { DRIVER_BYTES = 64 << 20 };
+    *free = *total = 0;
+    device->cu->context_set(device->context);
+    device->cu->memory_info(free, total);
+    size_t other = DRIVER_BYTES;
+    if (!plan->device_weights[device->ordinal]) other += (size_t)plan->weight_bytes;
+    return *free > other ? *free - other : 0;
+}
+
+cfine_status cf_session_fitting(const cf_plan *plan, int gpu, int sessions, int *images, cfine_error *err) {
+    const cf_cuda_device *device;
+    size_t free, total;
+    *images = 0;
+    CF_TRY(cf_cuda_open(gpu, &device, err));
+    size_t most = bytes_for_images(plan, device, &free, &total) / (size_t)sessions / bytes_per_image(plan);
+    *images = most < INT32_MAX ? (int)most : INT32_MAX;
+    return CFINE_OK;
+}
+
+static cfine_status check_memory(const cf_plan *plan, const cf_cuda_device *device, cfine_error *err) {
+    size_t free, total, room = bytes_for_images(plan, device, &free, &total);
+    size_t most = room / bytes_per_image(plan), batch = (size_t)plan->request.batch;
+    if (most >= batch) return CFINE_OK;
+    char remedy[96] = "not even one image fits: take a smaller input (--size) or another GPU";
+    if (most) snprintf(remedy, sizeof remedy, "a batch of %zu would fit: --batch %zu, or --batch auto", most, most);
+    return cf_fail(err, CFINE_ERROR_MEMORY,
+                   "cuda:%d: a batch of %zu needs %.2f GB of the GPU's memory, %.2f of %.2f GB are free; %s",
+                   device->ordinal, batch, (double)(batch * bytes_per_image(plan) + free - room) * 1e-9,
+                   (double)free * 1e-9, (double)total * 1e-9, remedy);
+}
+
 static cfine_status create(cf_session *session, cfine_error *err) {
     cf_plan *plan = session->plan;
     size_t steps = (size_t)plan->step_count, batch = (size_t)plan->request.batch;
@@ -75,6 +141,7 @@ static cfine_status create(cf_session *session, cfine_error *err) {
     if (!state) return cf_fail_memory(err, "session", sizeof *state);
     CF_TRY(cf_cuda_open(session->options.gpu, &state->device, err));
     CF_TRY(cf_plan_fits_gpu(plan, state->device, err));
+    CF_TRY(check_memory(plan, state->device, err));
     CF_TRY(cf_cuda_queue_create(state->device, &state->queue, err));
     enum { HOPPER = 90 }; // kernels of older chips cannot wait for one another by themselves
     state->queue.overlap = state->device->compute >= HOPPER && !session->options.profile;
@@ -91,9 +158,11 @@ static cfine_status create(cf_session *session, cfine_error *err) {
     state->workspace = memory;
     CF_TRY(cf_cuda_alloc(state->device, scratch_wanted(plan), "the scratch memory", &memory, err));
     state->scratch = memory;
-    CF_TRY(create_host_tensor(state, plan, &plan->input, &state->input, &session->input, err));
-    CF_TRY(create_host_tensor(state, plan, &plan->logits, &state->logits, &session->logits, err));
-    CF_TRY(create_host_tensor(state, plan, &plan->boxes, &state->boxes, &session->boxes, err));
+    int images = plan->request.batch;
+    CF_TRY(create_host_tensor(state, images, &plan->input.tensor, &session->input, err));
+    CF_TRY(create_host_tensor(state, images, &plan->logits.tensor, &session->logits, err));
+    CF_TRY(create_host_tensor(state, images, &plan->boxes.tensor, &session->boxes, err));
+    CF_TRY(create_bytes(session, err));
     resolve_calls(plan, state, weights);
     // Pixels that were never set may be read by padded lanes: let them be numbers.
     cf_cuda_fill(&state->queue, state->workspace, 0, (size_t)plan->workspace_bytes);
@@ -112,9 +181,12 @@ static void destroy(cf_session *session) {
             if (state->events[i]) device->cu->event_destroy(state->events[i]);
         cf_cuda_free(device, state->workspace);
         cf_cuda_free(device, state->scratch);
-        cf_cuda_host_free(device, state->input);
-        cf_cuda_host_free(device, state->logits);
-        cf_cuda_host_free(device, state->boxes);
+        cf_cuda_free(device, state->bytes);
+        cf_cuda_free(device, state->pixel_values);
+        cf_cuda_host_free(device, session->input.data);
+        cf_cuda_host_free(device, session->bytes.data);
+        cf_cuda_host_free(device, session->logits.data);
+        cf_cuda_host_free(device, session->boxes.data);
         cf_cuda_queue_destroy(&state->queue);
     }
     cf_free(state->calls);
@@ -159,25 +231,38 @@ static void read_profile(cf_session *session) {
     }
 }
 
-static cfine_status forward(cf_session *session, int images, int keep_input, cfine_error *err) {
+static void send_pixels(cf_session *session, int images, cf_pixels_from from) {
+    const cf_plan *plan = session->plan;
+    cuda_state *state = session->state;
+    cf_tensor input = plan->input.tensor;
+    input.data = state->workspace + plan->input.offset;
+    if (from == CF_PIXELS_INPUT)
+        cf_cuda_upload(&state->queue, input.data, session->input.data, span_bytes(&input, images));
+    if (from != CF_PIXELS_BYTES) return;
+    enum { THREADS = 128, PIXELS = 4 }; // PIXELS: of a thread of cf_pixels
+    cf_cuda_upload(&state->queue, state->bytes, session->bytes.data, span_bytes(&session->bytes, images));
+    const void *arguments[] = {&state->bytes, &state->pixel_values, &input};
+    cf_cuda_shape grid = {cf_cuda_blocks((int64_t)input.h * input.w, THREADS * PIXELS), (uint32_t)images, 1};
+    cf_cuda_launch(&state->queue, "cf_pixels", grid, (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
+}
+
+static cfine_status forward(cf_session *session, int images, cf_pixels_from from, cfine_error *err) {
     const cf_plan *plan = session->plan;
     cuda_state *state = session->state;
     const cf_cu *cu = state->device->cu;
     session->images = images;
     cu->context_set(state->device->context);
     if (!session->options.profile && !state->graphs[images]) CF_TRY(capture(session, images, err));
-    if (!keep_input)
-        cf_cuda_upload(&state->queue, state->workspace + plan->input.offset, state->input,
-                       span_bytes(&plan->input.tensor, images));
+    send_pixels(session, images, from);
     if (session->options.profile) {
         launch_steps(session, images);
     } else if (!state->queue.result) {
         state->queue.result = cu->graph_launch(state->graphs[images], state->queue.stream);
         if (state->queue.result) strcpy(state->queue.what, "starting the graph");
     }
-    cf_cuda_download(&state->queue, state->logits, state->workspace + plan->logits.offset,
+    cf_cuda_download(&state->queue, session->logits.data, state->workspace + plan->logits.offset,
                      span_bytes(&plan->logits.tensor, images));
-    cf_cuda_download(&state->queue, state->boxes, state->workspace + plan->boxes.offset,
+    cf_cuda_download(&state->queue, session->boxes.data, state->workspace + plan->boxes.offset,
                      span_bytes(&plan->boxes.tensor, images));
     CF_TRY(cf_cuda_queue_wait(&state->queue, err));
     if (session->options.profile) read_profile(session);

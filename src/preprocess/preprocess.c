@@ -29,8 +29,11 @@ static void write_pixels(const cf_resizer *resizer, const cf_pixel_scale *scale,
     }
 }
 
-void cf_preprocess_rows(const cf_resizer *resizer, const uint8_t *src, const cf_pixel_scale *scale,
-                        const cf_pixel_view *out, int begin, int end) {
+// Calls take(arg, pixels, count, y, x) for the runs of pixels that make up the output rows [begin, end).
+typedef void take_pixels(const void *arg, const uint8_t *rgb, size_t pixels, int y, int x);
+
+static void resize_rows(const cf_resizer *resizer, const uint8_t *src, int begin, int end, take_pixels *take,
+                        const void *arg) {
     uint8_t buffer[ROWS * CF_RESIZE_BLOCK_STRIDE(PIXELS)];
     for (int y = begin; y < end; y += ROWS)
         for (int x = 0; x < resizer->dst_width; x += PIXELS) {
@@ -38,10 +41,41 @@ void cf_preprocess_rows(const cf_resizer *resizer, const uint8_t *src, const cf_
             int stop = resizer->dst_width - x < PIXELS ? resizer->dst_width : x + PIXELS;
             size_t stride;
             const uint8_t *block = cf_resize_second(resizer, src, y, rows, x, stop, buffer, &stride);
-            for (int r = 0; r < rows; r++)
-                write_pixels(resizer, scale, out, block + (size_t)r * stride, (size_t)(stop - x),
-                             out->base + (y + r) * out->row + x * out->pixel);
+            for (int r = 0; r < rows; r++) take(arg, block + (size_t)r * stride, (size_t)(stop - x), y + r, x);
         }
+}
+
+typedef struct {
+    const cf_resizer *resizer;
+    const cf_pixel_scale *scale;
+    const cf_pixel_view *out;
+} float_rows;
+
+static void take_floats(const void *arg, const uint8_t *rgb, size_t pixels, int y, int x) {
+    const float_rows *rows = arg;
+    write_pixels(rows->resizer, rows->scale, rows->out, rgb, pixels,
+                 rows->out->base + y * rows->out->row + x * rows->out->pixel);
+}
+
+void cf_preprocess_rows(const cf_resizer *resizer, const uint8_t *src, const cf_pixel_scale *scale,
+                        const cf_pixel_view *out, int begin, int end) {
+    float_rows rows = {resizer, scale, out};
+    resize_rows(resizer, src, begin, end, take_floats, &rows);
+}
+
+typedef struct {
+    uint8_t *out;
+    size_t row; // bytes
+} byte_rows;
+
+static void take_bytes(const void *arg, const uint8_t *rgb, size_t pixels, int y, int x) {
+    const byte_rows *rows = arg;
+    memcpy(rows->out + (size_t)y * rows->row + (size_t)x * 3, rgb, pixels * 3);
+}
+
+void cf_preprocess_bytes(const cf_resizer *resizer, const uint8_t *src, uint8_t *out, int begin, int end) {
+    byte_rows rows = {out, (size_t)resizer->dst_width * 3};
+    resize_rows(resizer, src, begin, end, take_bytes, &rows);
 }
 
 cfine_status cf_preprocess(cf_resizer *resizer, const cfine_image *image, int width, int height,

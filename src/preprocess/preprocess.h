@@ -31,6 +31,9 @@ typedef struct cf_pixel_view {
 void cf_preprocess_rows(const cf_resizer *resizer, const uint8_t *src, const cf_pixel_scale *scale,
                         const cf_pixel_view *out, int begin, int end);
 
+// The same without scaling: the resized pixels as bytes, row y at out + y * 3 * dst_width.
+void cf_preprocess_bytes(const cf_resizer *resizer, const uint8_t *src, uint8_t *out, int begin, int end);
+
 // All of it on the calling thread: plans the resizer for the image and width x height, and fills out.
 cfine_status cf_preprocess(cf_resizer *resizer, const cfine_image *image, int width, int height,
                            const cf_pixel_scale *scale, const cf_pixel_view *out, cfine_error *err);

@@ -50,7 +50,7 @@ static cfine_status run_images(const calibrator *c, cf_session *session, int ima
                                cfine_error *err) {
     for (int i = 0; i < images; i++) {
         CF_TRY(c->request->fill(c->request->arg, session, i, err));
-        CF_TRY(cf_session_forward(session, 1, 0, err));
+        CF_TRY(cf_session_forward(session, 1, CF_PIXELS_INPUT, err));
         if (stage) tell(c, stage, i + 1, images);
     }
     return CFINE_OK;

@@ -160,6 +160,48 @@ static void too_much_is_said(void **state) {
     cfine_session *session;
     options.plan.device = "cuda:15";
     assert_fails(cfine_open(model, &options, &session, &error), CFINE_ERROR_DEVICE, "cuda:15");
+    options.plan.device = "cuda";
+    options.plan.batch = 1024;
+    options.plan.width = options.plan.height = 4096;
+    assert_fails(cfine_open(model, &options, &session, &error), CFINE_ERROR_MEMORY, "would fit: --batch ");
+}
+
+static void batch_auto_fits(void **state) {
+    (void)state;
+    cfine_session *session = open_session(model, "cuda", CFINE_FP16, CFINE_BATCH_AUTO);
+    assert_int_equal(info_of(session).batch, CFINE_BATCH_AUTO_MOST); // small images, a whole GPU
+    cfine_session_close(session);
+}
+
+// Images are sent as bytes and scaled on the GPU: the same as pixels prepared by the CPU, bit for bit.
+static void images_are_prepared_alike(void **state) {
+    (void)state;
+    cfine_session *session = open_session(model, "cuda", CFINE_FP32, BATCH);
+    cfine_plan_info info = info_of(session);
+    cfine_detect_options options = CFINE_INIT(cfine_detect_options);
+    options.threshold = 0.3F;
+    cfine_image images[BATCH];
+    for (int n = 0; n < BATCH; n++) {
+        char path[1100];
+        snprintf(path, sizeof path, "%s/scenes/%s", model, scenes[n]);
+        assert_ok(cfine_image_load(path, NULL, &images[n], &error));
+    }
+    cfine_detections found[BATCH] = {0}, want = {0};
+    assert_ok(cfine_detect(session, images, BATCH, &options, found, &error));
+    raw out = run(session, pixels, BATCH);
+    for (int n = 0; n < BATCH; n++) {
+        size_t first = (size_t)n * (size_t)info.queries;
+        assert_ok(cfine_session_postprocess(session, out.logits + first * out.labels, out.boxes + first * 4,
+                                            images[n].width, images[n].height, &options, &want, &error));
+        assert_true(want.count > 0);
+        assert_int_equal(found[n].count, want.count);
+        assert_memory_equal(found[n].items, want.items, (size_t)want.count * sizeof *want.items);
+        cfine_detections_release(&found[n]);
+        cfine_image_release(&images[n]);
+    }
+    cfine_detections_release(&want);
+    release(&out);
+    cfine_session_close(session);
 }
 
 // test_cuda [SOURCE]: where the source tree is, if the test was built elsewhere.
@@ -176,6 +218,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(fp32_equals_the_cpu),   cmocka_unit_test(fp16_finds_the_same),
         cmocka_unit_test(bf16_finds_the_same),   cmocka_unit_test(plan_files_run_as_built),
         cmocka_unit_test(sessions_share_a_plan), cmocka_unit_test(too_much_is_said),
+        cmocka_unit_test(batch_auto_fits),       cmocka_unit_test(images_are_prepared_alike),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(pixels);

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+# What is wrong with a device or a batch is said before anything runs, with or without a GPU.
+try() {
+    cfine detect --model tiny "$DATA/images/rgb.ppm" "$@"
+    echo "exit $?" >&2
+}
+try --device cuda:0,x
+try --device cuda:,
+try --device cuda:0,1,
+try --device gpu
+try --batch auto
+try --batch many
+try --precision fp16
