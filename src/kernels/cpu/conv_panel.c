@@ -186,12 +186,15 @@ typedef struct {
     int32_t finishes;                               // the microkernel does what store does
 } work;
 
-// Calls for the lines that a tile of some bytes a pixel touches while its sums are still being made: pixels lie far
+// Calls for the lines that a tile of some bytes a pixel touches while its sums are still being made: pixels may lie far
 // apart, where the processor does not look ahead by itself.
 static void fetch_ahead(const char *at, int64_t pixel, int bytes, int pixels) {
-    for (int m = 0; m < pixels; m++, at += pixel) {
+    enum { LINE = 64 };
+    const char *end = at + pixel * pixels;
+    if (pixel < LINE) pixel = LINE;
+    for (; at < end; at += pixel) {
         __builtin_prefetch(at, 1);
-        if (bytes > 64) __builtin_prefetch(at + 64, 1);
+        if (bytes > LINE) __builtin_prefetch(at + LINE, 1);
     }
 }
 
@@ -214,46 +217,51 @@ static void next_place(const work *w, place *at) {
     at->n++;
 }
 
-// One tile: pixels of a run times up to most_panels panels from `panel` on.
-static void one_tile(const work *w, const place *at, int panel, int count) {
+// What the tiles of `count` panels from `panel` on have in common.
+static void begin_panels(const work *w, int panel, int count, cf_conv_tile *tile, cf_conv_store *store) {
     const cf_conv_geometry *g = w->g;
     const cf_call *call = w->call;
     const cf_tensor *in = &call->in[0], *out = &call->out[0], *add = &call->in[1];
-    float sums[CF_CONV_RUNS * CF_PANEL] __attribute__((aligned(64)));
+    int quantised = in->dtype == CF_U8 || in->dtype == CF_S8, first = panel * CF_PANEL;
+    *store = (cf_conv_store){.sums = tile->sums,
+                             .scale = w->scale + first,
+                             .bias = w->bias + first,
+                             .out_pixel = g->out_pixel * cf_dtype_size(out->dtype),
+                             .add_pixel = g->add_pixel * cf_dtype_size(add->dtype),
+                             .channels = g->outputs - first < count * CF_PANEL ? g->outputs - first : count * CF_PANEL,
+                             .width = count * CF_PANEL,
+                             .attr = &call->problem->attr.conv,
+                             .out_tensor = out,
+                             .add_tensor = add};
+    tile->geometry = g;
+    tile->weight = (const char *)call->packed + panel * w->panel_bytes;
+    tile->panel = w->panel_bytes;
+    tile->start = quantised ? (const void *)(w->offset + first) : (const void *)(w->bias + first);
+    tile->finish = w->finishes ? store : NULL;
+}
+
+// One tile: pixels of a run times the panels that begin_panels was told.
+static void one_tile(const work *w, const place *at, int panel, int count, cf_conv_tile *tile, cf_conv_store *store) {
+    const cf_conv_geometry *g = w->g;
+    const cf_call *call = w->call;
+    const cf_tensor *in = &call->in[0], *out = &call->out[0], *add = &call->in[1];
+    int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype), first = panel * CF_PANEL;
     int32_t longer = at->part < w->longer_runs, pixels = w->run_length + longer;
     int64_t n = at->n, y = at->y, x = (int64_t)at->part * w->run_length + (longer ? at->part : w->longer_runs);
-    int quantised = in->dtype == CF_U8 || in->dtype == CF_S8, first = panel * CF_PANEL;
-    int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype);
-    cf_conv_store store = {.sums = sums,
-                           .scale = w->scale + first,
-                           .bias = w->bias + first,
-                           .out = (char *)out->data +
-                                  (n * g->out_image + y * g->out_line + x * g->out_pixel + first) * out_size,
-                           .add = call->problem->inputs > 1 ? cf_conv_residual(call, g, n, y) + first * add_size : NULL,
-                           .out_pixel = g->out_pixel * out_size,
-                           .add_pixel = g->add_pixel * add_size,
-                           .x = (int32_t)x,
-                           .pixels = pixels,
-                           .channels = g->outputs - first < count * CF_PANEL ? g->outputs - first : count * CF_PANEL,
-                           .width = count * CF_PANEL,
-                           .attr = &call->problem->attr.conv,
-                           .out_tensor = out,
-                           .add_tensor = add};
-    cf_conv_tile tile = {g,
-                         (const char *)in->data +
-                             (n * g->in_image + y * g->in_line + g->in_first) * cf_dtype_size(in->dtype) + x * g->step,
-                         (const char *)call->packed + panel * w->panel_bytes,
-                         w->panel_bytes,
-                         quantised ? (const void *)(w->offset + first) : (const void *)(w->bias + first),
-                         sums,
-                         w->finishes ? &store : NULL};
-    fetch_ahead(store.out, store.out_pixel, store.channels * out_size, pixels);
-    int coarse = store.attr->coarse;
-    if (store.add)
-        fetch_ahead(store.add + (x >> coarse) * store.add_pixel, store.add_pixel, store.channels * add_size,
+    tile->in = (const char *)in->data + (n * g->in_image + y * g->in_line + g->in_first) * cf_dtype_size(in->dtype) +
+               x * g->step;
+    store->out = (char *)out->data + (n * g->out_image + y * g->out_line + x * g->out_pixel + first) * out_size;
+    store->x = (int32_t)x;
+    store->pixels = pixels;
+    fetch_ahead(store->out, store->out_pixel, store->channels * out_size, pixels);
+    if (call->problem->inputs > 1) {
+        int coarse = store->attr->coarse;
+        store->add = cf_conv_residual(call, g, n, y) + first * add_size;
+        fetch_ahead(store->add + (x >> coarse) * store->add_pixel, store->add_pixel, store->channels * add_size,
                     (pixels + coarse) >> coarse);
-    w->machine->micro[count - 1][pixels - 1](&tile);
-    if (!w->finishes) w->machine->store(&store);
+    }
+    w->machine->micro[count - 1][pixels - 1](tile);
+    if (!w->finishes) w->machine->store(store);
 }
 
 void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine *machine) {
@@ -274,15 +282,20 @@ void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine
     cf_conv_share share = cf_conv_share_of(team, runs, (g.panels + step - 1) / step);
     int panel_first = share.panel_first * step, panel_last = share.panel_last * step;
     if (panel_last > g.panels) panel_last = g.panels;
+    float sums[CF_CONV_RUNS * CF_PANEL] __attribute__((aligned(64)));
+    cf_conv_tile tile = {.sums = sums};
+    cf_conv_store store;
     int64_t run_bytes = w.run_length * g.step * call->problem->attr.conv.stride;
     int64_t block = BLOCK_BYTES / (run_bytes + 1) + 1;
     for (int64_t begin = share.run_first; begin < share.run_last; begin += block) {
         int64_t end = begin + block < share.run_last ? begin + block : share.run_last;
         place start = place_of(&w, begin);
         for (int panel = panel_first; panel < panel_last; panel += step) {
+            int count = panel_last - panel < step ? panel_last - panel : step;
+            begin_panels(&w, panel, count, &tile, &store);
             place at = start;
             for (int64_t run = begin; run < end; run++, next_place(&w, &at))
-                one_tile(&w, &at, panel, panel_last - panel < step ? panel_last - panel : step);
+                one_tile(&w, &at, panel, count, &tile, &store);
         }
     }
 }

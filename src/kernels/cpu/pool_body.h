@@ -99,6 +99,27 @@ static void max_2x2(cf_dtype dtype, void *to, const char *row, const char *below
     }
 }
 
+// The same for 16-bit floats of whole vectors of channels, to pixels to_pixel numbers apart: the greater of two rows is
+// found once for the two windows that it belongs to.
+static inline __m256i ordered_16(const int16_t *from) {
+    __m256i v = _mm256_loadu_si256((const __m256i *)from);
+    return _mm256_xor_si256(v, _mm256_and_si256(_mm256_srai_epi16(v, 15), _mm256_set1_epi16(0x7fff)));
+}
+
+static void max_2x2_vectors(int16_t *to, long to_pixel, const int16_t *row, const int16_t *below, long c, int pixels) {
+    for (long i = 0; i < c; i += 16) {
+        __m256i left = _mm256_max_epi16(ordered_16(row + i), ordered_16(below + i));
+        for (int x = 0; x < pixels; x++) {
+            long at = (x + 1) * c + i;
+            __m256i right = _mm256_max_epi16(ordered_16(row + at), ordered_16(below + at));
+            __m256i most = _mm256_max_epi16(left, right);
+            __m256i turned = _mm256_and_si256(_mm256_srai_epi16(most, 15), _mm256_set1_epi16(0x7fff));
+            _mm256_storeu_si256((__m256i *)(to + x * to_pixel + i), _mm256_xor_si256(most, turned));
+            left = right;
+        }
+    }
+}
+
 enum { MAX_2X2_BYTES = 8192 }; // of a stretch on its way to an output that is not dense
 
 // `pixels` outputs from `at` on, all with whole windows, of the 2x2 window at stride 1.
@@ -107,6 +128,12 @@ static void max_2x2_stretch(const cf_call *call, place at, int pixels) {
     const cf_pool_attr *attr = &call->problem->attr.pool;
     real_format from = real_format_of(in), to_format = real_format_of(out);
     int size = from.size, alike = stored_alike(in, out), dense = alike && out->pixel == out->c;
+    if (alike && (in->dtype == CF_BF16 || in->dtype == CF_F16) && out->c % 16 == 0) {
+        const char *row = cf_tensor_at(in, at.n, at.y - attr->pad_top, at.x - attr->pad_left);
+        max_2x2_vectors((int16_t *)pixel_at(out, at), out->pixel, (const int16_t *)row,
+                        (const int16_t *)(row + in->row * size), out->c, pixels);
+        return;
+    }
     int most = dense ? pixels : MAX_2X2_BYTES / (out->c * size);
     char part[MAX_2X2_BYTES];
     for (int done = 0; done < pixels; done += most, at.x += most) {
