@@ -7,6 +7,7 @@
 #include "bench/bench_accuracy.h"
 #include "bench/bench_peer.h"
 #include "bench/bench_plan.h"
+#include "environment.h"
 #include "heap.h"
 #include "inputs.h"
 #include "message.h"
@@ -21,10 +22,10 @@ enum { ROUND_RUNS = 5, MOST_PICTURES = 64, LEAST_RUNS = 10, MOST_RUNS = 100 };
 typedef struct {
     cli_model_args model; // precision, batch and queries come from the lists
     const char *precisions, *batches, *queries, *engines, *scopes, *images, *data, *python;
-    const char *calibration_images;
+    const char *calibration_images, *onnxruntime, *openvino;
     cli_texts calibrations, pictures;
     int sweep, table, runs, warmup, streams, json, markdown, profile;
-    double seconds;
+    double seconds, patience;
 } bench_args;
 
 static const char *const sweeps[] = {"none", "batch", "queries", NULL};
@@ -81,8 +82,16 @@ static const cli_option options[] = {
     {"cpu", 0, "LEVEL",
      "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)", CLI_CHOICE,
      offsetof(bench_args, model.cpu), .choices = cli_cpu_levels},
-    {"python", 0, "FILE", "Python that has the other engines (default: python3)", CLI_TEXT,
-     offsetof(bench_args, python), .completion = CLI_COMPLETE_FILES},
+    {"onnxruntime", 0, "FILE",
+     "libonnxruntime.so of ONNX Runtime (default: CFINE_ONNXRUNTIME, what the loader finds, what --python has)",
+     CLI_TEXT, offsetof(bench_args, onnxruntime), .completion = CLI_COMPLETE_FILES},
+    {"openvino", 0, "FILE",
+     "libopenvino_c.so of OpenVINO (default: CFINE_OPENVINO, what the loader finds, what --python has)", CLI_TEXT,
+     offsetof(bench_args, openvino), .completion = CLI_COMPLETE_FILES},
+    {"python", 0, "FILE", "Python that has PyTorch and NNCF (default: python3)", CLI_TEXT, offsetof(bench_args, python),
+     .completion = CLI_COMPLETE_FILES},
+    {"patience", 0, "S", "time that a row in Python may take to get ready: torch.compile, NNCF (default: 600)",
+     CLI_REAL, offsetof(bench_args, patience), .least = 1, .most = 86400},
     {"profile", 0, NULL, "tell where the time of the forward pass goes", CLI_FLAG, offsetof(bench_args, profile)},
     {"json", 'j', NULL, "print one JSON object a line for each row", CLI_FLAG, offsetof(bench_args, json)},
     {"markdown", 0, NULL, "print a Markdown table", CLI_FLAG, offsetof(bench_args, markdown)},
@@ -95,8 +104,8 @@ typedef struct {
     cli_inputs calibration_pictures;
     bench_row *rows;
     int row_count;
-    bench_peers *peers; // who run the rows of other engines
-    int failed;         // rows that could not run, missing engines aside
+    bench_peers peers; // who run the rows of other engines
+    int failed;        // rows that could not run, missing engines aside
 } bench;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -201,7 +210,7 @@ static void open_rows(bench *run) {
         cfine_error error;
         cfine_status status = row->engine == BENCH_CFINE
                                   ? bench_cfine_open(row, &run->args->model, find_like(run, row), &error)
-                                  : bench_peer_open(run->peers, row, &error);
+                                  : bench_peer_open(&run->peers, row, &error);
         if (status == CFINE_OK && row->engine == BENCH_CFINE) {
             cfine_plan_info info = CFINE_INIT(cfine_plan_info);
             cfine_plan_get_info(cfine_session_plan(bench_cfine_session(row)), &info, NULL);
@@ -328,7 +337,12 @@ static int run_bench(bench *run) {
         if (run->calibration_pictures.count == 0) return CLI_FAILED;
     }
     if (!plan_rows(run)) return CLI_FAILED;
-    run->peers = bench_peers_create(args->python ? args->python : "python3", &args->model, &run->calibration_pictures);
+    run->peers = (bench_peers){.model = &args->model,
+                               .calibration = &run->calibration_pictures,
+                               .onnxruntime = args->onnxruntime ? args->onnxruntime : cli_env_onnxruntime(),
+                               .openvino = args->openvino ? args->openvino : cli_env_openvino(),
+                               .patience = args->patience};
+    bench_peers_start(&run->peers, args->python ? args->python : "python3");
     open_rows(run);
     run_rounds(run);
     cfine_error error;
@@ -348,7 +362,7 @@ static void release_bench(bench *run) {
         free(run->rows[i].milliseconds);
     }
     free(run->rows);
-    bench_peers_destroy(run->peers);
+    bench_peers_end(&run->peers);
     release_pictures(&run->pictures);
     cli_inputs_release(&run->calibration_pictures);
 }
@@ -392,7 +406,7 @@ static int read_lists(bench *run) {
 }
 
 static int run_verb(int argc, char **argv) {
-    bench_args args = {.warmup = 3, .seconds = 3};
+    bench_args args = {.warmup = 3, .seconds = 3, .patience = 600};
     int operands, status;
     if (!cli_parse(&cli_verb_bench, argc, argv, &args, &operands, &status)) return status;
     bench run = {.args = &args};

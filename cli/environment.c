@@ -14,3 +14,9 @@ const char *cli_env_hf_endpoint(void) {
 const char *cli_env_hf_token(void) {
     return get("HF_TOKEN");
 }
+const char *cli_env_onnxruntime(void) {
+    return get("CFINE_ONNXRUNTIME");
+}
+const char *cli_env_openvino(void) {
+    return get("CFINE_OPENVINO");
+}

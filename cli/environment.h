@@ -5,5 +5,7 @@
 
 const char *cli_env_hf_endpoint(void); // HF_ENDPOINT: base URL of the hub
 const char *cli_env_hf_token(void);    // HF_TOKEN
+const char *cli_env_onnxruntime(void); // CFINE_ONNXRUNTIME: file of this library
+const char *cli_env_openvino(void);    // CFINE_OPENVINO: the same
 
 #endif

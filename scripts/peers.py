@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a model on other engines for `cfine bench --engine`, which carries this text and speaks to it in JSON lines.
+"""Runs PyTorch, and what else is Python, for `cfine bench --engine`, which carries this text and speaks to it in JSON lines.
 
-    {"op": "load", "engine", "precision", "scope", "batch", "threads", "width", "height", "queries", "onnx", "model",
-     "images": [path, ...], "calibration": [path, ...]}
+    {"op": "load", "engine", "precision", "scope", "batch", "threads", "width", "height", "queries", "model", "device",
+     "images": [path, ...], "patience": seconds}
                                    -> {"row": number, "version", "device"} or {"note": why not}
     {"op": "run", "row": number}   -> {"ms": milliseconds of one pass} or {"note": what failed}
     {"op": "infer", "row": number, "in": path of float32 pixels, "out": path for float32 logits, then boxes}
                                    -> {"queries", "labels"} or {"note": what failed}
+    {"op": "library", "module", "files": pattern}   -> {"path": of the first such file in this module's folder, or ""}
+    {"op": "quantise", "onnx", "out": .xml, "width", "height", "calibration": [path, ...], "patience": seconds}
+                                   -> {"version"}, and the model in int8 by NNCF in the file, or {"note": why not}
 
 Scope forward takes prepared pixels to raw outputs; scope image takes files' bytes to detections as the engine's users do
 it: Pillow decodes and resizes, numpy scales, the best 300 (query, class) scores are taken.
 """
-import importlib
+import glob
+import importlib.util
 import io
 import json
 import os
+import signal
 import sys
 import time
 import warnings
@@ -36,30 +41,33 @@ def need(module, package):
                           (module, error, sys.executable, package))
 
 
-def onnxruntime(task, numpy, provider="CPUExecutionProvider", package="onnxruntime"):
-    if task["precision"] != "fp32":
-        raise Unavailable("the exported file is FP32")
-    ort = need("onnxruntime", package)
-    if not hasattr(ort, "InferenceSession") or not hasattr(ort, "get_available_providers"):
-        raise Unavailable("onnxruntime %s is too old, 1.13 reads opset 17: %s -m pip install -U %s" %
-                          (getattr(ort, "__version__", "?"), sys.executable, package))
-    if provider not in ort.get_available_providers():
-        raise Unavailable("onnxruntime %s has no %s here: %s -m pip install %s, on a machine with an NVIDIA GPU" %
-                          (ort.__version__, provider, sys.executable, package))
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = task["threads"]
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # idle while others are timed
-    session = ort.InferenceSession(task["onnx"], options, providers=[provider])
-    return lambda x: session.run(["logits", "pred_boxes"], {"pixel_values": x}), ort.__version__
+class OutOfTime(BaseException):  # not an Exception: what compiles catches those
+    pass
 
 
-def onnxruntime_cuda(task, numpy):
-    return onnxruntime(task, numpy, "CUDAExecutionProvider", "onnxruntime-gpu")
+class Patience:
+    """Within it, more than the task's seconds end in OutOfTime."""
+    def __init__(self, task):
+        self.seconds = task["patience"]
+
+    def __enter__(self):
+        signal.signal(signal.SIGALRM, self.end)
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+
+    def end(self, *ignored):
+        raise OutOfTime("not ready within %g s: give it more with --patience" % self.seconds)
+
+    def __exit__(self, *ignored):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def onnxruntime_tensorrt(task, numpy):
-    return onnxruntime(task, numpy, "TensorrtExecutionProvider", "onnxruntime-gpu tensorrt")
+def library(task):
+    try:
+        places = importlib.util.find_spec(task["module"]).submodule_search_locations
+    except (ImportError, AttributeError, ValueError):
+        places = None
+    found = [path for place in places or () for path in sorted(glob.glob(os.path.join(glob.escape(place), task["files"])))]
+    return {"path": found[0] if found else ""}
 
 
 def pictures(image, paths, task, numpy):
@@ -69,35 +77,16 @@ def pictures(image, paths, task, numpy):
         yield numpy.asarray(picture, numpy.float32).transpose(2, 0, 1) / 255
 
 
-def quantised(model, task, numpy):
-    """The model in int8 by NNCF, with its ranges from the calibration pictures."""
+def quantise(task):
     if not task["calibration"]:
         raise Unavailable("int8 by NNCF needs pictures to calibrate with: --calibration-images DIR")
-    nncf = need("nncf", "nncf")
-    image = need("PIL.Image", "pillow")
-    data = [x[None] for x in pictures(image, task["calibration"], task, numpy)]
-    return nncf.quantize(model, nncf.Dataset(data), subset_size=len(data)), " nncf " + nncf.__version__
-
-
-def openvino(task, numpy):
-    hints = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
-    ov = need("openvino", "openvino")
+    numpy, ov, nncf, image = need("numpy", "numpy"), need("openvino", "openvino"), need("nncf", "nncf"), need("PIL.Image", "pillow")
     if not hasattr(ov, "Core"):
         raise Unavailable("openvino %s is too old: %s -m pip install -U openvino" % (getattr(ov, "__version__", "?"), sys.executable))
-    core = ov.Core()
-    model, version = core.read_model(task["onnx"]), ov.__version__.split("-")[0]
-    if task["precision"] == "int8":
-        model, by = quantised(model, task, numpy)
-        version += by
-    model.reshape({0: [task["batch"], 3, task["height"], task["width"]]})
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": task["threads"], "PERFORMANCE_HINT": "LATENCY",
-                                                 "INFERENCE_PRECISION_HINT": hints[task["precision"]]})
-    request = compiled.create_infer_request()
-
-    def run(x):
-        result = request.infer({0: x})
-        return result["logits"], result["pred_boxes"]
-    return run, version
+    data = [x[None] for x in pictures(image, task["calibration"], task, numpy)]
+    model = nncf.quantize(ov.Core().read_model(task["onnx"]), nncf.Dataset(data), subset_size=len(data))
+    ov.save_model(model, task["out"], compress_to_fp16=False)
+    return {"version": nncf.__version__}
 
 
 def torch_model(task):
@@ -173,8 +162,7 @@ def torch_tensorrt(task, numpy):
     return run, torch.__version__
 
 
-ENGINES = {"onnxruntime": onnxruntime, "onnxruntime-cuda": onnxruntime_cuda, "onnxruntime-tensorrt": onnxruntime_tensorrt,
-           "openvino": openvino, "pytorch": pytorch, "torch-compile": torch_compile, "torch-tensorrt": torch_tensorrt}
+ENGINES = {"pytorch": pytorch, "torch-compile": torch_compile, "torch-tensorrt": torch_tensorrt}
 
 
 class Row:
@@ -182,8 +170,8 @@ class Row:
         self.task, self.turn = task, 0
         self.numpy = need("numpy", "numpy")
         self.forward, self.version = ENGINES[task["engine"]](task, self.numpy)
-        on_gpu = task["device"] != "cpu" and "torch" in task["engine"]
-        self.device = task["device"] if on_gpu or "cuda" in task["engine"] or "tensorrt" in task["engine"] else "cpu"
+        on_gpu = task["device"] != "cpu"
+        self.device = "cuda" if task["engine"] == "torch-tensorrt" else task["device"]
         self.only_forward = (lambda x: self.forward(x, fetch=False)) if on_gpu else self.forward
         if task["scope"] == "image":
             self.image = need("PIL.Image", "pillow")
@@ -232,14 +220,20 @@ def main():
     for line in sys.stdin:
         task = json.loads(line)
         try:
-            if task["op"] == "load":
-                rows.append(Row(task))
+            if task["op"] == "library":
+                answer = library(task)
+            elif task["op"] == "quantise":
+                with Patience(task):
+                    answer = quantise(task)
+            elif task["op"] == "load":
+                with Patience(task):
+                    rows.append(Row(task))
                 answer = {"row": len(rows) - 1, "version": str(rows[-1].version), "device": rows[-1].device}
             elif task["op"] == "infer":
                 answer = rows[task["row"]].infer(task["in"], task["out"])
             else:
                 answer = {"ms": rows[task["row"]].run()}
-        except Exception as error:  # an engine may fail in any way: it is told, and the other rows go on
+        except (Exception, OutOfTime) as error:  # an engine may fail in any way: it is told, and the other rows go on
             answer = {"note": " ".join(str(error).split())[:400] or type(error).__name__}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

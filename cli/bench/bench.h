@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parts of `cfine bench`: rows to be timed, who runs them, and how they are shown.
 //
-//     cmd_bench.c plans rows (bench_plan.c) --open--> bench_cfine.c or bench_peer.c
+//     cmd_bench.c plans rows (bench_plan.c) --open--> bench_cfine.c, or bench_peer.c: another engine by
+//                                                     bench_native.c (its library) or bench_python.c (a process)
 //                                           --rounds--> bench_row.c (figures) --> bench_print.c (tables, JSON)
 //                                                                           '--> bench_picture.c (SVG, PNG)
 //                                           --accuracy--> bench_accuracy.c; bench_profile.c (where the time goes)
@@ -44,10 +45,21 @@ typedef struct bench_pictures {
 
 typedef struct bench_row bench_row;
 
-// Who runs a row. `run` does one timed pass and gives its milliseconds.
+// What goes into a network of another engine, and what comes out.
+typedef struct bench_batch {
+    const float *pixels; // [batch, 3, height, width]
+    size_t pixel_count;
+    int queries, labels;         // that are expected
+    const float *logits, *boxes; // [batch, queries, labels], [batch, queries, 4]; valid until the next batch
+    float *outputs;              // memory of a runner that needs some; the caller frees it in the end
+} bench_batch;
+
+// Who runs a row. `run` does one timed pass and gives its milliseconds. `infer` is there for other engines: one pass
+// whose outputs are wanted; CFINE_ERROR_MISMATCH where the engine gives other numbers of queries and labels.
 typedef struct bench_runner {
     cfine_status (*run)(bench_row *row, double *milliseconds, cfine_error *error);
     void (*close)(bench_row *row);
+    cfine_status (*infer)(const bench_row *row, bench_batch *batch, cfine_error *error);
 } bench_runner;
 
 struct bench_row {
@@ -106,6 +118,12 @@ int bench_save_picture(const char *path, const char *title, const char *subtitle
 cfine_status bench_cfine_open(bench_row *row, const cli_model_args *model, const bench_row *like, cfine_error *error);
 // The session of a cfine row.
 cfine_session *bench_cfine_session(const bench_row *row);
+
+// An FP32 session that prepares pictures for a row of another engine, and selects from its outputs.
+cfine_status bench_open_around(const bench_row *row, const cli_model_args *model, cfine_session **out,
+                               cfine_error *error);
+// Decodes the next pictures of a row, side by side, into images [batch].
+cfine_status bench_decode_batch(const bench_row *row, cfine_image *images, cfine_error *error);
 
 // Prints where the time of a forward pass goes: by operator and kernel, and the slowest steps.
 cfine_status bench_print_profile(const bench_row *row, const cli_model_args *model, cfine_error *error);

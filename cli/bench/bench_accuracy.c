@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench_peer.h"
 #include "eval_run.h"
 #include "heap.h"
 #include "message.h"
@@ -15,6 +14,7 @@ typedef struct {
     cfine_session *session; // of the same shape
     cfine_plan_info info;
     float *pixels; // [batch, 3, height, width]
+    bench_batch batch;
 } peer_detector;
 
 static cfine_status detect_with_peer(void *context, const cfine_image *images, int count,
@@ -26,15 +26,14 @@ static cfine_status detect_with_peer(void *context, const cfine_image *images, i
     for (int i = 0; i < count && status == CFINE_OK; i++)
         status = cfine_session_prepare(peer->session, &images[i], peer->pixels + (size_t)i * image, error);
     if (status != CFINE_OK) return status;
-    float *logits, *boxes;
-    status = bench_peer_infer(peer->row, peer->pixels, (size_t)peer->row->batch * image, info->queries, info->labels,
-                              &logits, &boxes, error);
+    bench_batch *batch = &peer->batch;
+    status = peer->row->runner->infer(peer->row, batch, error);
     for (int i = 0; i < count && status == CFINE_OK; i++) {
         size_t first = (size_t)i * (size_t)info->queries;
-        status = cfine_session_postprocess(peer->session, logits + first * (size_t)info->labels, boxes + first * 4,
-                                           images[i].width, images[i].height, options, &out[i], error);
+        status = cfine_session_postprocess(peer->session, batch->logits + first * (size_t)info->labels,
+                                           batch->boxes + first * 4, images[i].width, images[i].height, options,
+                                           &out[i], error);
     }
-    free(logits);
     return status;
 }
 
@@ -63,24 +62,24 @@ static cfine_status measure_cfine(bench_row *row, const coco_dataset *dataset, c
 
 static cfine_status measure_peer(bench_row *row, const cli_model_args *model, const coco_dataset *dataset,
                                  const char *images, cfine_error *error) {
-    bench_row like = {.batch = 1, .threads = row->threads, .queries = row->queries}; // FP32
-    cfine_open_options options;
     peer_detector peer = {.row = row, .info = CFINE_INIT(cfine_plan_info)};
-    cfine_status status = bench_open_options(&like, model, &options, error);
-    if (status == CFINE_OK) status = cfine_open(model->model, &options, &peer.session, error);
+    cfine_status status = bench_open_around(row, model, &peer.session, error);
     if (status != CFINE_OK) return status;
     cli_label_map labels = {0};
     const cfine_plan *plan = cfine_session_plan(peer.session);
     status = cfine_plan_get_info(plan, &peer.info, error);
     if (status == CFINE_OK) status = cli_map_labels(plan, dataset, &labels, error);
     if (status == CFINE_OK) {
-        peer.pixels =
-            cli_alloc((size_t)row->batch * 3 * (size_t)peer.info.width * (size_t)peer.info.height, sizeof *peer.pixels);
+        size_t count = (size_t)row->batch * 3 * (size_t)peer.info.width * (size_t)peer.info.height;
+        peer.pixels = cli_alloc(count, sizeof *peer.pixels);
+        peer.batch = (bench_batch){
+            .pixels = peer.pixels, .pixel_count = count, .queries = peer.info.queries, .labels = peer.info.labels};
         cli_detector detector = {detect_with_peer, &peer, row->batch};
         cli_eval_run run;
         status = cli_eval_detector(&detector, dataset, images, &labels, 1, &run, error);
         if (status == CFINE_OK) status = score(row, dataset, &run, error);
     }
+    free(peer.batch.outputs);
     free(peer.pixels);
     free(labels.category);
     cfine_session_close(peer.session);

@@ -8,8 +8,6 @@
 #include "heap.h"
 #include "progress.h"
 
-enum { MOST_DECODERS = 64 };
-
 // One of several sessions that share a plan, with its own outputs and thread.
 typedef struct {
     cfine_session *session;
@@ -63,6 +61,14 @@ cfine_status bench_open_options(const bench_row *row, const cli_model_args *mode
     return status;
 }
 
+cfine_status bench_open_around(const bench_row *row, const cli_model_args *model, cfine_session **out,
+                               cfine_error *error) {
+    bench_row like = {.batch = 1, .threads = row->threads, .queries = row->queries}; // FP32
+    cfine_open_options options;
+    cfine_status status = bench_open_options(&like, model, &options, error);
+    return status == CFINE_OK ? cfine_open(model->model, &options, out, error) : status;
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Scope forward
 
@@ -95,51 +101,12 @@ static cfine_status run_forward(bench_row *row, double *milliseconds, cfine_erro
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Scope image. The pictures of a batch are decoded side by side, as a server would.
-
-typedef struct {
-    bench_row *row;
-    int first, step; // this thread takes images first, first + step, ...
-    cfine_status status;
-    cfine_error error;
-} decoder;
-
-static void *decode_images(void *argument) {
-    decoder *work = argument;
-    cfine_state *state = work->row->state;
-    const bench_pictures *pictures = work->row->pictures;
-    for (int i = work->first; i < work->row->batch && work->status == CFINE_OK; i += work->step) {
-        size_t picture = (work->row->turn + (size_t)i) % pictures->count;
-        work->status = cfine_image_decode(pictures->bytes[picture], pictures->sizes[picture], NULL, &state->images[i],
-                                          &work->error);
-    }
-    return NULL;
-}
-
-static cfine_status decode_batch(bench_row *row, cfine_error *error) {
-    decoder work[MOST_DECODERS];
-    pthread_t threads[MOST_DECODERS];
-    int started[MOST_DECODERS] = {0}, count = row->threads < row->batch ? row->threads : row->batch;
-    if (count > MOST_DECODERS) count = MOST_DECODERS;
-    for (int i = count - 1; i >= 0; i--) { // this thread takes the last part itself
-        work[i] = (decoder){.row = row, .first = i, .step = count};
-        started[i] = i > 0 && pthread_create(&threads[i], NULL, decode_images, &work[i]) == 0;
-        if (!started[i]) decode_images(&work[i]);
-    }
-    cfine_status status = CFINE_OK;
-    for (int i = 0; i < count; i++) {
-        if (started[i]) pthread_join(threads[i], NULL);
-        if (work[i].status == CFINE_OK || status != CFINE_OK) continue;
-        status = work[i].status;
-        if (error) *error = work[i].error;
-    }
-    return status;
-}
+// Scope image
 
 static cfine_status run_image(bench_row *row, double *milliseconds, cfine_error *error) {
     cfine_state *state = row->state;
     double start = cli_seconds();
-    cfine_status status = decode_batch(row, error);
+    cfine_status status = bench_decode_batch(row, state->images, error);
     if (status == CFINE_OK) status = cfine_detect(state->session, state->images, row->batch, NULL, state->found, error);
     *milliseconds = (cli_seconds() - start) * 1e3;
     for (int i = 0; i < row->batch; i++) cfine_image_release(&state->images[i]);
@@ -189,8 +156,8 @@ static cfine_status open_streams(bench_row *row, const cfine_plan_info *info, co
     return CFINE_OK;
 }
 
-static const bench_runner forward_runner = {run_forward, close_row};
-static const bench_runner image_runner = {run_image, close_row};
+static const bench_runner forward_runner = {run_forward, close_row, NULL};
+static const bench_runner image_runner = {run_image, close_row, NULL};
 
 cfine_status bench_cfine_open(bench_row *row, const cli_model_args *model, const bench_row *like, cfine_error *error) {
     cfine_open_options options;

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`cfine bench` on a tiny model: rows, figures that fit together, refusals. bench_verb.py CFINE MODEL"""
+"""`cfine bench` on a tiny model: rows, figures that fit together, refusals. bench_verb.py CFINE MODEL OLD_ONNXRUNTIME"""
 import json
 import os
 import subprocess
 import sys
 import tempfile
 
-CFINE, MODEL = sys.argv[1:3]
+CFINE, MODEL, OLD = sys.argv[1:4]
+for name in ("CFINE_ONNXRUNTIME", "CFINE_OPENVINO"):
+    os.environ.pop(name, None)
 FIELDS = "engine device scope precision batch threads mean_ms std_ms p50_ms p95_ms p99_ms min_ms images_per_s".split()
 
 
@@ -67,17 +69,25 @@ def main():
 
     # Engines of a wrong version are told too, whatever they lack.
     with tempfile.TemporaryDirectory() as folder:
-        stubs = {"numpy": "", "onnxruntime": "__version__ = '1.2'", "openvino": "__version__ = '2021.4'", "torch": "__version__ = '2.1'\nfloat32 = bfloat16 = None",
-                 "transformers": "__version__ = '4.30'"}
+        stubs = {"numpy": "", "torch": "__version__ = '2.1'\nfloat32 = bfloat16 = None", "transformers": "__version__ = '4.30'"}
         for module, text in stubs.items():
             with open("%s/%s.py" % (folder, module), "w") as f:
                 f.write(text)
         with open(folder + "/python", "w") as f:
             f.write("#!/bin/sh\nPYTHONPATH=%s exec %s -S \"$@\"\n" % (folder, sys.executable))
         os.chmod(folder + "/python", 0o755)
-        old = rows("--engine", "onnxruntime,openvino,pytorch,torch-compile,cfine", "--python", folder + "/python", "--runs", "2")
+        old = rows("--engine", "onnxruntime,openvino,pytorch,torch-compile,cfine", "--python", folder + "/python", "--onnxruntime", OLD, "--openvino", OLD, "--runs", "2")
         assert all("too old" in r["note"] or "4.50" in r["note"] for r in old[:4]) and "mean_ms" in old[4], old
-        assert "pip install -U" in old[0]["note"] and "2021.4" in old[1]["note"] and "4.30" in old[2]["note"], old
+        assert "1.2.0" in old[0]["note"] and "pip install -U" in old[0]["note"] and "ov_" in old[1]["note"] and "4.30" in old[2]["note"], old
+        no_file = rows("--engine", "onnxruntime,openvino", "--onnxruntime", "/no/lib.so", "--openvino", folder + "/python", "--runs", "2")
+        assert "--onnxruntime" in no_file[0]["note"] and "/no/lib.so" in no_file[0]["note"] and "CFINE_OPENVINO" in no_file[1]["note"], no_file
+        # One that never gets ready is given up, and the others run.
+        with open(folder + "/torch.py", "w") as f:
+            f.write("import time\nwhile True:\n    try:\n        time.sleep(60)\n    except Exception:\n        pass\n")
+        slow = rows("--engine", "pytorch,cfine", "--python", folder + "/python", "--patience", "1", "--runs", "2")
+        assert "--patience" in slow[0]["note"] and "mean_ms" in slow[1], slow
+        with open(folder + "/torch.py", "w") as f:
+            f.write(stubs["torch"])
 
         # Pictures of the rows, and what cannot be drawn.
         svg, png = folder + "/rows.svg", folder + "/rows.png"
