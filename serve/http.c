@@ -492,7 +492,9 @@ cfine_status serve_http_start(serve_server *server, int *port, cfine_error *erro
                                    {MHD_OPTION_HTTPS_PRIORITIES, 0, priorities},
                                    {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_SUSPEND_RESUME | MHD_USE_ITC;
+    // Not epoll: there the library (0.9.75) forgets who sends a part of a request and hangs up in one breath, until
+    // patience ends, and lets others wait meanwhile.
+    unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_SUSPEND_RESUME | MHD_USE_ITC;
     if (server->certificate) flags |= MHD_USE_TLS;
     server->daemon = mhd->MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,

@@ -5,6 +5,7 @@ import base64
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -191,6 +192,19 @@ def check_slow_clients():
         server.detect(picture(1))
 
 
+def check_half_requests():
+    """Who sends a part of a request and hangs up is forgotten at once, however patient the server is with others."""
+    head = b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n"
+    with serving(CFINE, MODEL, "--patience", "100") as server:
+        def come_and_go(i):
+            r = random.Random(i)
+            for _ in range(100):
+                with socket.create_connection((LOCAL, server.port)) as s:
+                    s.sendall(head + bytes(r.randrange(80000)))
+        in_threads(6, come_and_go)
+        server.wait_for_nothing()
+
+
 def check_gone_clients():
     """For who has hung up, nothing is decoded or run: others do not wait for it."""
     with serving(CFINE, MODEL, "--max-delay-ms", "200") as server:
@@ -322,6 +336,7 @@ def main():
         check_full_memory()
         check_deadline()
         check_slow_clients()
+        check_half_requests()
         check_gone_clients()
         check_reload(folder)
         check_end(folder)
