@@ -10,6 +10,9 @@
 #include "kserve_request.h"
 #include "multipart.h"
 
+// What was read goes here, so that the compiler leaves no reading out.
+static volatile uint64_t looked_at;
+
 static void check_error(const cfine_error *error) {
     if (!error->message[0] || strchr(error->message, '\n')) abort();
 }
@@ -46,12 +49,13 @@ static void infer(const uint8_t *body, size_t size, size_t json_size, kserve_kin
         check_error(&error);
     } else {
         if (request.rows < 1 || request.rows > limits.rows) abort();
-        volatile uint64_t sum = 0;
+        uint64_t sum = 0;
         for (int i = 0; i < request.rows; i++) {
             for (size_t k = 0; kind == KSERVE_IMAGES && k < request.images[i].size; k++)
                 sum += request.images[i].bytes[k];
             for (int k = 0; kind == KSERVE_PIXELS && k < 12; k++) sum += request.pixels[i * 12 + k] > 0;
         }
+        looked_at = sum;
     }
     kserve_request_release(&request);
 }
