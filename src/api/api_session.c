@@ -71,11 +71,14 @@ static cfine_status open_planfile(const char *path, const cfine_plan_options *op
     const struct {
         const char *name;
         int wanted, has;
-    } fixed[] = {{"precision", (int)options->precision, (int)plan->request.precision},
-                 {"width", options->width, plan->input.tensor.w},
+    } fixed[] = {{"width", options->width, plan->input.tensor.w},
                  {"height", options->height, plan->input.tensor.h},
                  {"queries", options->queries, plan->queries},
                  {"decoder layers", options->decoder_layers, plan->decoder_layers}};
+    static const char *const precisions[] = {"default", "fp32", "bf16", "fp16", "int8"};
+    if (options->precision && options->precision != plan->request.precision && options->precision <= CFINE_INT8)
+        return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built with precision %s, not %s; rebuild it: cfine build",
+                       path, precisions[plan->request.precision], precisions[options->precision]);
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (fixed[i].wanted && fixed[i].wanted != fixed[i].has)
             return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built with %s %d, not %d; rebuild it: cfine build",

@@ -34,6 +34,13 @@ def main():
     queries = rows("--queries", "50,10", "--seconds", "0.01")
     assert [r["queries"] for r in queries] == [50, 10] and 10 <= queries[0]["runs"] <= 100
 
+    # Sessions side by side: images of all of them count, in the time of a round.
+    found = rows("--streams", "1", "--runs", "3", "--threads", "2") + rows("--streams", "3", "--runs", "3", "--batch", "2")
+    assert [r["streams"] for r in found] == [1, 3]
+    for r in found:
+        assert abs(r["images_per_s"] - r["batch"] * r["streams"] * 1000 / r["mean_ms"]) < 1e-3 * r["images_per_s"], r
+    assert "cfine x3" in run("--streams", "3", "--runs", "2")[0]
+
     # A row that cannot run is told, and the others run.
     mixed = rows("--precision", "fp16,fp32", "--runs", "2", status=1)
     assert "note" in mixed[0] and "mean_ms" in mixed[1] and mixed[1]["speed_up"] == 1, mixed

@@ -88,12 +88,14 @@ static inline v_truth inside(v_f32 v, v_f32 size) {
     return v_both(v_at_least(v, v_zero()), v_less(v, size));
 }
 
-static inline void deform_tap(deform_query *query, int tap, int i, v_f32 token, v_truth mask, v_f32 share) {
-    v_store_i32(query->token[tap] + i, v_to_i32(token));
+// last: the last token. A forged plan file may bring any table, and still nothing is read beyond the memory.
+static inline void deform_tap(deform_query *query, int tap, int i, v_f32 token, v_f32 last, v_truth mask, v_f32 share) {
+    v_store_i32(query->token[tap] + i, v_to_i32(v_clamp(token, v_zero(), last)));
     v_store(query->share[tap] + i, v_choose(mask, share, v_zero()));
 }
 
-static void deform_places(const deform_table *table, int discrete, deform_query *query) {
+static void deform_places(const deform_table *table, int discrete, int tokens, deform_query *query) {
+    v_f32 last = v_set((float)(tokens - 1));
     for (int i = 0; i < table->padded; i += V_LANES) {
         v_f32 width = v_load(table->width + i), height = v_load(table->height + i), start = v_load(table->start + i);
         v_f32 unit = v_load(table->unit + i), weight = v_load(query->weights + i), one = v_set(1), x, y;
@@ -104,7 +106,7 @@ static void deform_places(const deform_table *table, int discrete, deform_query 
         if (discrete) { // the nearest pixel
             x = v_clamp(v_floor(v_fma(x, width, v_set(0.5f))), v_zero(), last_x);
             y = v_clamp(v_floor(v_fma(y, height, v_set(0.5f))), v_zero(), last_y);
-            deform_tap(query, 0, i, v_fma(y, width, start + x), v_first(V_LANES), weight);
+            deform_tap(query, 0, i, v_fma(y, width, start + x), last, v_first(V_LANES), weight);
             continue;
         }
         x = v_fma(x, width, v_set(-0.5f));
@@ -118,10 +120,10 @@ static void deform_places(const deform_table *table, int discrete, deform_query 
         top = v_fma(v_clamp(top, v_zero(), last_y), width, start);
         bottom = v_fma(v_clamp(bottom, v_zero(), last_y), width, start);
         v_f32 upper = weight * (one - dy), lower = weight * dy;
-        deform_tap(query, 0, i, top + left, v_both(has_top, has_left), upper * (one - dx));
-        deform_tap(query, 1, i, top + right, v_both(has_top, has_right), upper * dx);
-        deform_tap(query, 2, i, bottom + left, v_both(has_bottom, has_left), lower * (one - dx));
-        deform_tap(query, 3, i, bottom + right, v_both(has_bottom, has_right), lower * dx);
+        deform_tap(query, 0, i, top + left, last, v_both(has_top, has_left), upper * (one - dx));
+        deform_tap(query, 1, i, top + right, last, v_both(has_top, has_right), upper * dx);
+        deform_tap(query, 2, i, bottom + left, last, v_both(has_bottom, has_left), lower * (one - dx));
+        deform_tap(query, 3, i, bottom + right, last, v_both(has_bottom, has_right), lower * dx);
     }
 }
 
@@ -203,7 +205,7 @@ static void deform_run(const cf_call *call, const cf_team *team) {
         row_to_f32(query.weights, pixel_at(&call->in[1], at), weights, table.total);
         row_to_f32(query.box, pixel_at(&call->in[2], at), boxes, 4);
         deform_softmax(&table, query.weights);
-        deform_places(&table, call->problem->attr.deform.discrete, &query);
+        deform_places(&table, call->problem->attr.deform.discrete, call->in[3].w, &query);
         deform_row(call, &table, &query, at);
     }
 }

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+# Devices and precisions that do not go together; nothing of it needs a GPU.
+try() {
+    cfine detect "$@" "$DATA/images/rgb.ppm"
+    echo "exit $?" >&2
+}
+try --model tiny --device gpu
+try --model tiny --device cuda:
+try --model tiny --device cuda:x
+try --model tiny --device cuda:99
+try --model tiny --precision fp16
+cfine build --model tiny --quick -o cpu.plan > /dev/null 2>&1
+try --model cpu.plan --device cuda
+try --model cpu.plan --device gpu
+try --model cpu.plan --precision bf16
+try --model cpu.plan --device cpu > found
+cfine serve --model cpu.plan --device cuda
+echo "exit $?" >&2
