@@ -105,14 +105,12 @@ static void multiply(const room *r) {
     }
 }
 
-// 2^x for x from -150 (all below count as that) to 0; relative error 3e-6, far below a step of bf16.
+// 2^x for x up to 0; relative error 7.5e-5, a fiftieth of a step of bf16.
 static inline __m512 power(__m512 x) {
-    x = v_max(v_set(-150), x);
     __m512 n = v_round(x), e = v_sub(x, n);
-    __m512 p = v_fma(e, v_set(0.00958284177f), v_set(0.0559064299f));
-    p = v_fma(p, e, v_set(0.240240991f));
-    p = v_fma(p, e, v_set(0.693124175f));
-    p = v_fma(p, e, v_set(1));
+    __m512 p = v_fma(e, v_set(0.0551716687f), v_set(0.242611133f));
+    p = v_fma(p, e, v_set(0.693260986f));
+    p = v_fma(p, e, v_set(0.999928073f));
     return v_scale_by_power(p, n);
 }
 

@@ -6,7 +6,11 @@
 // neighbours in vectors of channels.
 #include "kernels/cpu/rows.h"
 
-enum { DEFORM_POINTS = ROW_MOST / 2, DEFORM_TAPS = 4 };
+enum {
+    DEFORM_POINTS = ROW_MOST / 2,
+    DEFORM_TAPS = 4,
+    DEFORM_FAR = 1 << 20
+}; // FAR: bytes of a memory that is called for
 
 // Packed: for each point of all heads, padded to whole vectors, 1 / points of its level * offset_scale, then width,
 // height and first token of its level.
@@ -191,22 +195,39 @@ static void deform_row(const cf_call *call, const deform_table *table, const def
         }
 }
 
+// Works out one query's neighbours and, where the memory does not fit into the cache of one core, calls for their
+// lines, so that they come while the query before is added up.
+static void deform_prepare(const cf_call *call, const deform_table *table, deform_query *query, place at) {
+    const cf_tensor *memory = &call->in[3];
+    const cf_deform_attr *attr = &call->problem->attr.deform;
+    row_to_f32(query->offsets, pixel_at(&call->in[0], at), real_format_of(&call->in[0]), 2 * table->total);
+    row_to_f32(query->weights, pixel_at(&call->in[1], at), real_format_of(&call->in[1]), table->total);
+    row_to_f32(query->box, pixel_at(&call->in[2], at), real_format_of(&call->in[2]), 4);
+    deform_softmax(table, query->weights);
+    deform_places(table, attr->discrete, memory->w, query);
+    const char *image = cf_tensor_at(memory, at.n, 0, 0);
+    int64_t size = cf_dtype_size(memory->dtype), step = memory->pixel * size;
+    if (memory->w * step < DEFORM_FAR) return;
+    for (int head = 0, i = 0; head < attr->heads; head++, image += call->out[0].c / attr->heads * size)
+        for (int end = i + table->points; i < end; i++)
+            for (int tap = 0; tap < (attr->discrete ? 1 : DEFORM_TAPS); tap++)
+                __builtin_prefetch(image + query->token[tap][i] * step);
+}
+
 static void deform_run(const cf_call *call, const cf_team *team) {
     deform_table table = deform_table_of(call->problem, call->packed);
-    real_format offsets = real_format_of(&call->in[0]), weights = real_format_of(&call->in[1]);
-    real_format boxes = real_format_of(&call->in[2]);
-    deform_query query;
+    deform_query query[2]; // the one that is added up, and the next
     long begin, end;
     pixel_share(call, team, &begin, &end);
-    place at = place_of(&call->out[0], begin);
-    for (int i = 0; i < table.padded; i++) query.offsets[2 * i] = query.offsets[2 * i + 1] = query.weights[i] = 0;
-    for (long pixel = begin; pixel < end; pixel++, place_next(&call->out[0], &at)) {
-        row_to_f32(query.offsets, pixel_at(&call->in[0], at), offsets, 2 * table.total);
-        row_to_f32(query.weights, pixel_at(&call->in[1], at), weights, table.total);
-        row_to_f32(query.box, pixel_at(&call->in[2], at), boxes, 4);
-        deform_softmax(&table, query.weights);
-        deform_places(&table, call->problem->attr.deform.discrete, call->in[3].w, &query);
-        deform_row(call, &table, &query, at);
+    place at = place_of(&call->out[0], begin), next = at;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < table.padded; i++)
+            query[k].offsets[2 * i] = query[k].offsets[2 * i + 1] = query[k].weights[i] = 0;
+    if (begin < end) deform_prepare(call, &table, &query[begin % 2], next);
+    for (long pixel = begin; pixel < end; pixel++, at = next) {
+        place_next(&call->out[0], &next);
+        if (pixel + 1 < end) deform_prepare(call, &table, &query[(pixel + 1) % 2], next);
+        deform_row(call, &table, &query[pixel % 2], at);
     }
 }
 
