@@ -5,7 +5,7 @@
     onnx_against_runtime.py CFINE [MODEL... | --sizes SIZE...]
 
 Without models: tests/data/tiny, and where CFINE_SHARED has them a random D-FINE-N and the trained DEIMv2-Atto. Sizes
-(n, s, m, l, x) are drawn first, l and x calmly, see calmer.py. Each is run on pictures by `cfine detect --raw` and by ONNX Runtime on the same pixels, with one image and with several, and the
+(n, s, m, l, x) are drawn first, l and x calmly, see tests/parity/calm_checkpoint.py. Each is run on pictures by `cfine detect --raw` and by ONNX Runtime on the same pixels, with one image and with several, and the
 best 100 (query, class) scores of every image must be matched: score within 0.01, corners within 0.002, 98 % of them.
 Exits 77 (skipped) without onnx and onnxruntime, here or in the Python environment that CFINE_ORACLE names.
 """
@@ -102,8 +102,9 @@ def draw(size, folder):
     oracle, out = os.path.join(SHARED, "oracle"), "%s/%s" % (folder, size)
     if not os.path.exists(os.path.join(oracle, "checkpoint.py")):
         return None
-    maker = [os.path.join(HERE, "calmer.py"), oracle] if size in "lx" else [os.path.join(oracle, "checkpoint.py")]
-    made = subprocess.run([sys.executable, *maker, size, out], capture_output=True, text=True)
+    calm = os.path.join(HERE, "..", "parity", "calm_checkpoint.py")
+    maker = calm if size in "lx" else os.path.join(oracle, "checkpoint.py")
+    made = subprocess.run([sys.executable, maker, size, out, "--seed", "1" if size == "x" else "0"], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     return out
 
