@@ -7,7 +7,7 @@
 
 // The matrix kernels walk the sum over taps and channels in steps of this many (tap, channel) pairs: 128 bytes of a
 // 16-bit type.
-enum { CF_CONV_STEP = 64 };
+enum { CF_CONV_STEP = 64, CF_CONV_STEP_BYTES = 128 };
 
 // As a matrix product: `pixels` rows (all output pixels of all images), out.c columns, taps * in.c terms.
 typedef struct cf_conv_args {

@@ -14,6 +14,23 @@ cf_conv_args cf_conv_args_of(const cf_call *call, size_t weight_bytes);
 size_t cf_conv_bias_bytes(const cf_problem *problem);
 void cf_conv_pack_bias(const cf_problem *problem, float *bias);
 
+// The other kernels' constants: FP32 weights [tap][channel of a group][output rounded up to `unit`], then the bias.
+size_t cf_conv_f32_bytes(const cf_problem *problem, size_t unit); // of the weights
+size_t cf_conv_f32_packed_size(const cf_problem *problem, size_t unit);
+void cf_conv_f32_pack(const cf_problem *problem, void *packed, size_t unit);
+
+// The matrix kernels' constants: weights [output][tap][channel] in the input's type, each output's line filled up with
+// zeros to whole steps of CF_CONV_STEP, then the bias.
+int cf_conv_steps(const cf_problem *problem);
+size_t cf_conv_matrix_bytes(const cf_problem *problem); // of the weights
+size_t cf_conv_matrix_packed_size(const cf_problem *problem);
+void cf_conv_matrix_pack(const cf_problem *problem, void *packed);
+// NULL if they can read the input, which must be of this type.
+const char *cf_conv_refuse_matrix(const cf_problem *problem, cf_dtype dtype);
+
+// 1 if the pixels of all images follow one another at equal distances.
+int cf_conv_is_flat(const cf_tensor *tensor);
+
 // 1 if eight channels, at a multiple of eight, of every pixel of the tensor start at a multiple of 16 bytes.
 int cf_conv_is_aligned(const cf_tensor *tensor);
 

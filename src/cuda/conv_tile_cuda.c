@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions on tensor cores, one kernel for each tile of cuda/conv_tiles.h: cuda/kernels/conv_wgmma.cu, conv_mma.cu.
-#include <string.h>
-
-#include "base/half.h"
 #include "cuda/conv_cuda.h"
 #include "cuda/conv_tiles.h"
 
@@ -12,49 +9,11 @@ typedef struct tile {
     int rate; // products that a multiprocessor forms in a cycle
 } tile;
 
-enum { MMA_RATE = 1200, WGMMA_RATE = 1750, ROW_BYTES = 128 };
-
-static int steps_of(const cf_problem *problem) {
-    const cf_conv_attr *attr = &problem->attr.conv;
-    return (attr->kernel_h * attr->kernel_w * problem->in[0].c + CF_CONV_STEP - 1) / CF_CONV_STEP;
-}
-
-static size_t weight_bytes_of(const cf_problem *problem) {
-    return (size_t)problem->out[0].c * (size_t)steps_of(problem) * ROW_BYTES;
-}
-
-static size_t packed_size(const cf_problem *problem) {
-    return weight_bytes_of(problem) + cf_conv_bias_bytes(problem);
-}
-
-// Packed: [output][tap][channel] in the input's type, each output's line filled up with zeros to whole steps.
-static void pack(const cf_problem *problem, void *packed) {
-    size_t outputs = (size_t)problem->out[0].c, inputs = (size_t)problem->in[0].c;
-    size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;
-    size_t line = (size_t)steps_of(problem) * CF_CONV_STEP;
-    int bf16 = problem->in[0].dtype == CF_BF16;
-    uint16_t *to = packed;
-    memset(to, 0, weight_bytes_of(problem));
-    for (size_t o = 0; o < outputs; o++)
-        for (size_t i = 0; i < inputs; i++)
-            for (size_t t = 0; t < taps; t++) {
-                float value = problem->constant[0].data[(o * inputs + i) * taps + t];
-                to[o * line + t * inputs + i] = bf16 ? cf_f32_to_bf16(value) : cf_f32_to_f16(value);
-            }
-    cf_conv_pack_bias(problem, (float *)(void *)((char *)packed + weight_bytes_of(problem)));
-}
+enum { MMA_RATE = 1200, WGMMA_RATE = 1750, ROW_BYTES = CF_CONV_STEP_BYTES };
 
 static const char *refuse(const cf_problem *problem, cf_dtype dtype) {
-    const cf_conv_attr *attr = &problem->attr.conv;
-    const cf_tensor *in = &problem->in[0];
-    if (attr->groups != 1) return "wants one group";
-    if (in->dtype != dtype) return "wants another input type";
-    if (in->c % 8 || !cf_conv_is_aligned(in)) return "wants channels and strides in multiples of 8";
-    if (attr->kernel_h * attr->kernel_w > 32 || attr->kernel_w > 31) return "wants at most 32 taps";
-    if ((int64_t)problem->images * problem->out[0].h * problem->out[0].w > INT32_MAX / 2) return "too many pixels";
-    // Offsets in units of 16 bytes are 32-bit numbers.
-    if (in->image * problem->images / 8 > INT32_MAX / 2) return "too large an input";
-    return cf_conv_refuse_output(problem);
+    const char *reason = cf_conv_refuse_matrix(problem, dtype);
+    return reason ? reason : cf_conv_refuse_output(problem);
 }
 
 static size_t shared_bytes(const tile *t) {
@@ -64,9 +23,9 @@ static size_t shared_bytes(const tile *t) {
 }
 
 static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
-    cf_conv_args args = cf_conv_args_of(call, weight_bytes_of(call->problem));
+    cf_conv_args args = cf_conv_args_of(call, cf_conv_matrix_bytes(call->problem));
     if (args.pixels == 0) return;
-    args.steps = steps_of(call->problem);
+    args.steps = cf_conv_steps(call->problem);
     args.columns = (int32_t)cf_cuda_blocks(args.out.c, t->columns);
     uint32_t blocks = cf_cuda_blocks(args.pixels, t->rows) * (uint32_t)args.columns * (uint32_t)t->splits;
     const void *arguments[] = {&args};
@@ -81,7 +40,7 @@ static double estimate(const cf_problem *problem, const tile *t) {
     double pixels = (double)problem->images * problem->out[0].h * problem->out[0].w;
     double blocks =
         (double)cf_cuda_blocks((int64_t)pixels, t->rows) * cf_cuda_blocks(problem->out[0].c, t->columns) * t->splits;
-    double steps = (double)((steps_of(problem) + t->splits - 1) / t->splits);
+    double steps = (double)((cf_conv_steps(problem) + t->splits - 1) / t->splits);
     double multiply = (double)t->rows * t->columns * CF_CONV_STEP / t->rate;
     double load = (double)(t->rows + t->columns) * ROW_BYTES / L2_BYTES;
     double step = multiply > load ? multiply : load, share = blocks / problem->threads;
@@ -122,8 +81,8 @@ static double estimate(const cf_problem *problem, const tile *t) {
         .compute_from = from,                                                                                          \
         .compute_to = to,                                                                                              \
         .refuse = refuse_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS,                                     \
-        .packed_size = packed_size,                                                                                    \
-        .pack = pack,                                                                                                  \
+        .packed_size = cf_conv_matrix_packed_size,                                                                     \
+        .pack = cf_conv_matrix_pack,                                                                                   \
         .launch = launch_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS,                                     \
         .estimate = estimate_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS};
 

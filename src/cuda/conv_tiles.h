@@ -33,27 +33,28 @@
     X(Y, mma, 32, 32, 2, 2, 7, 4, 3)                                                                                   \
     X(Y, mma, 32, 32, 2, 2, 7, 8, 3)
 
-// wgmma: compute capability 9.0 only.
+// wgmma, for what the copy engine's tiles refuse: compute capability 9.0 only.
 #define CF_CONV_WGMMA_TILES(X, Y)                                                                                      \
     X(Y, wgmma, 64, 64, 4, 1, 6, 1, 2)                                                                                 \
     X(Y, wgmma, 64, 128, 4, 1, 4, 1, 2)                                                                                \
-    X(Y, wgmma, 64, 192, 4, 1, 3, 1, 2)                                                                                \
-    X(Y, wgmma, 128, 64, 8, 1, 4, 1, 2)                                                                                \
-    X(Y, wgmma, 192, 64, 12, 1, 3, 1, 2)                                                                               \
     X(Y, wgmma, 128, 128, 8, 1, 3, 1, 2)                                                                               \
-    X(Y, wgmma, 128, 192, 8, 1, 4, 1, 1)                                                                               \
     X(Y, wgmma, 128, 256, 8, 1, 4, 1, 1)                                                                               \
-    X(Y, wgmma, 192, 192, 12, 1, 4, 1, 1)                                                                              \
-    X(Y, wgmma, 256, 192, 8, 1, 4, 1, 1)                                                                               \
-    X(Y, wgmma, 192, 256, 12, 1, 4, 1, 1)                                                                              \
-    X(Y, wgmma, 256, 128, 8, 1, 4, 1, 1)                                                                               \
-    X(Y, wgmma, 64, 64, 4, 1, 6, 2, 2)                                                                                 \
-    X(Y, wgmma, 64, 64, 4, 1, 6, 4, 2)                                                                                 \
-    X(Y, wgmma, 64, 128, 4, 1, 4, 2, 2)                                                                                \
-    X(Y, wgmma, 64, 192, 4, 1, 3, 2, 2)                                                                                \
-    X(Y, wgmma, 128, 64, 8, 1, 4, 2, 2)                                                                                \
-    X(Y, wgmma, 128, 128, 8, 1, 3, 2, 2)                                                                               \
-    X(Y, wgmma, 128, 192, 8, 1, 5, 2, 1)
+    X(Y, wgmma, 64, 64, 4, 1, 6, 2, 2)
+
+// wgmma with operands brought by the copy engine, compute capability 9.0 only:
+// X(Y, way, rows, columns, groups, stages, slots): warp groups take turns (way turns) or share each tile (way share);
+// `slots` pieces of 16 pixels x 64 or 32 channels wait for being stored, of each warp.
+#define CF_CONV_TMA_TILES(X, Y)                                                                                        \
+    X(Y, turns, 128, 64, 2, 6, 2)                                                                                      \
+    X(Y, turns, 128, 128, 2, 5, 2)                                                                                     \
+    X(Y, turns, 64, 192, 2, 5, 3)                                                                                      \
+    X(Y, turns, 64, 64, 2, 8, 2)                                                                                       \
+    X(Y, turns, 128, 192, 2, 4, 3)                                                                                     \
+    X(Y, turns, 64, 128, 3, 6, 2)                                                                                      \
+    X(Y, turns, 128, 32, 2, 8, 4)                                                                                      \
+    X(Y, turns, 256, 64, 2, 4, 4)                                                                                      \
+    X(Y, share, 128, 192, 2, 4, 3)                                                                                     \
+    X(Y, share, 128, 256, 2, 4, 2)
 
 // Every tile.
 #define CF_CONV_TILES(X, Y)                                                                                            \

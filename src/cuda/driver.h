@@ -46,6 +46,11 @@ enum {
     CF_CU_FUNCTION_SHARED_BYTES = 8, // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     CF_CU_STREAM_NON_BLOCKING = 1,
     CF_CU_CAPTURE_RELAXED = 2,
+    CF_CU_MAP_F16 = 6,        // CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+    CF_CU_MAP_BF16 = 9,       //
+    CF_CU_MAP_SWIZZLE_64 = 2, // CU_TENSOR_MAP_SWIZZLE_64B
+    CF_CU_MAP_SWIZZLE_128 = 3,
+    CF_CU_MAP_LINES_128 = 2,  // CU_TENSOR_MAP_L2_PROMOTION_L2_128B
     CF_CU_LAUNCH_OVERLAP = 6, // programmatic stream serialisation: a kernel may start while the one before ends
 };
 
@@ -88,6 +93,13 @@ enum {
     X("cuEventDestroy_v2", event_destroy, (cf_cu_event event))                                                         \
     X("cuEventRecord", event_record, (cf_cu_event event, cf_cu_stream stream))                                         \
     X("cuEventElapsedTime", event_elapsed, (float *milliseconds, cf_cu_event start, cf_cu_event end))                  \
+    X("cuTensorMapEncodeTiled", map_boxes,                                                                             \
+      (void *map, int type, unsigned rank, void *data, const uint64_t *sizes, const uint64_t *strides,                 \
+       const uint32_t *box, const uint32_t *steps, int interleave, int swizzle, int promotion, int fill))              \
+    X("cuTensorMapEncodeIm2col", map_windows,                                                                          \
+      (void *map, int type, unsigned rank, void *data, const uint64_t *sizes, const uint64_t *strides,                 \
+       const int *lower, const int *upper, uint32_t channels, uint32_t pixels, const uint32_t *steps, int interleave,  \
+       int swizzle, int promotion, int fill))                                                                          \
     X("cuLaunchKernelEx", launch,                                                                                      \
       (const cf_cu_launch_config *config, cf_cu_function function, void **parameters, void **extra))
 

@@ -9,9 +9,14 @@
 #define CF_CONV_TILE_KERNELS(X, instruction, rows, columns, down, across, stages, splits, blocks)                      \
     X(cf_conv_##instruction##_f16_##rows##x##columns##_k##splits)                                                      \
     X(cf_conv_##instruction##_bf16_##rows##x##columns##_k##splits)
+#define CF_CONV_TMA_KERNELS(X, way, rows, columns, groups, stages, slots)                                              \
+    X(cf_conv_tma_f16_##way##_##rows##x##columns) X(cf_conv_tma_bf16_##way##_##rows##x##columns)
 #define CF_CONV_KERNELS(X)                                                                                             \
+    CF_CONV_TMA_TILES(CF_CONV_TMA_KERNELS, X)                                                                          \
     CF_CONV_TILES(CF_CONV_TILE_KERNELS, X)                                                                             \
-    X(cf_conv_cuda_depthwise) X(cf_conv_cuda_stem) X(cf_conv_cuda_f32) X(cf_conv_cuda_any)
+                                                                                                                       \
+    X(cf_conv_cuda_depthwise_4x4)                                                                                      \
+    X(cf_conv_cuda_depthwise_2x2) X(cf_conv_cuda_stem) X(cf_conv_cuda_f32) X(cf_conv_cuda_any)
 #define CF_ACTIVATION_KERNELS(X) X(cf_activation_cuda)
 #define CF_SCALE_SHIFT_KERNELS(X) X(cf_scale_shift_cuda)
 #define CF_ADD_KERNELS(X) X(cf_add_cuda)

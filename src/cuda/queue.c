@@ -159,7 +159,7 @@ void cf_cuda_queue_destroy(cf_cuda_queue *queue) {
     queue->stream = NULL;
 }
 
-static void keep_failure(cf_cuda_queue *queue, cf_cu_result result, const char *what) {
+void cf_cuda_keep_failure(cf_cuda_queue *queue, cf_cu_result result, const char *what) {
     if (!result || queue->result) return;
     queue->result = result;
     snprintf(queue->what, sizeof queue->what, "%s", what);
@@ -206,32 +206,32 @@ void cf_cuda_launch(cf_cuda_queue *queue, const char *function, cf_cuda_shape gr
         // The driver only reads what the arguments point at.
         result = cu->launch(&config, handle, (void **)(uintptr_t)arguments, NULL);
     }
-    keep_failure(queue, result, function);
+    cf_cuda_keep_failure(queue, result, function);
 }
 
 void cf_cuda_upload(cf_cuda_queue *queue, void *to, const void *from, size_t bytes) {
     if (queue->result || bytes == 0) return;
     const cf_cu *cu = queue->device->cu;
-    keep_failure(queue, cu->copy_to_device((cf_cu_address)(uintptr_t)to, from, bytes, queue->stream), "upload");
+    cf_cuda_keep_failure(queue, cu->copy_to_device((cf_cu_address)(uintptr_t)to, from, bytes, queue->stream), "upload");
 }
 
 void cf_cuda_download(cf_cuda_queue *queue, void *to, const void *from, size_t bytes) {
     if (queue->result || bytes == 0) return;
     const cf_cu *cu = queue->device->cu;
-    keep_failure(queue, cu->copy_to_host(to, (cf_cu_address)(uintptr_t)from, bytes, queue->stream), "download");
+    cf_cuda_keep_failure(queue, cu->copy_to_host(to, (cf_cu_address)(uintptr_t)from, bytes, queue->stream), "download");
 }
 
 void cf_cuda_fill(cf_cuda_queue *queue, void *to, int byte, size_t bytes) {
     if (queue->result || bytes == 0) return;
     const cf_cu *cu = queue->device->cu;
-    keep_failure(queue, cu->memory_set((cf_cu_address)(uintptr_t)to, (unsigned char)byte, bytes, queue->stream),
-                 "fill");
+    cf_cuda_keep_failure(queue, cu->memory_set((cf_cu_address)(uintptr_t)to, (unsigned char)byte, bytes, queue->stream),
+                         "fill");
 }
 
 cfine_status cf_cuda_queue_wait(cf_cuda_queue *queue, cfine_error *err) {
     queue->device->cu->context_set(queue->device->context);
     cf_cu_result waited = queue->device->cu->stream_wait(queue->stream);
-    keep_failure(queue, waited, "running");
+    cf_cuda_keep_failure(queue, waited, "running");
     if (!queue->result) return CFINE_OK;
     cf_cu_result result = queue->result;
     queue->result = 0;

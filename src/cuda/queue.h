@@ -64,6 +64,9 @@ void cf_cuda_upload(cf_cuda_queue *queue, void *to, const void *from, size_t byt
 void cf_cuda_download(cf_cuda_queue *queue, void *to, const void *from, size_t bytes);
 void cf_cuda_fill(cf_cuda_queue *queue, void *to, int byte, size_t bytes);
 
+// Keeps a failure of something that was done for the queue, unless there is one already; 0 is none.
+void cf_cuda_keep_failure(cf_cuda_queue *queue, cf_cu_result result, const char *what);
+
 // Waits until the queue is empty; the first failure since the last wait.
 cfine_status cf_cuda_queue_wait(cf_cuda_queue *queue, cfine_error *err);
 

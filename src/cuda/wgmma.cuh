@@ -16,6 +16,12 @@ __device__ __forceinline__ uint64_t cf_describe(const void *tile) {
 // and that + 8, a thread has d[4j + i] and d[4j + 2 + i].
 template <int N> struct cf_matrix_product;
 
+#define CF_REGISTERS_HALF_0                                                                                            \
+    "%0, %1, %2, %3, %4, %5, %6, %7, "                                                                                 \
+    "%8, %9, %10, %11, %12, %13, %14, %15"
+#define CF_REGISTERS_HALF_1                                                                                            \
+    "%32, %33, %34, %35, %36, %37, %38, %39, "                                                                         \
+    "%40, %41, %42, %43, %44, %45, %46, %47"
 #define CF_REGISTERS_0                                                                                                 \
     "%0, %1, %2, %3, %4, %5, %6, %7, "                                                                                 \
     "%8, %9, %10, %11, %12, %13, %14, %15, "                                                                           \
@@ -54,7 +60,10 @@ template <int N> struct cf_matrix_product;
             CF_ISSUE(n, "bf16", registers, a_operand, b_operand, __VA_ARGS__);                                         \
         }                                                                                                              \
     };
+CF_MATRIX_PRODUCT(32, CF_REGISTERS_HALF_0, "%16", "%17", CF_EIGHT(d, 0), CF_EIGHT(d, 8))
 CF_MATRIX_PRODUCT(64, CF_REGISTERS_0, "%32", "%33", CF_THIRTY_TWO(d, 0))
+CF_MATRIX_PRODUCT(96, CF_REGISTERS_0 ", " CF_REGISTERS_HALF_1, "%48", "%49", CF_THIRTY_TWO(d, 0), CF_EIGHT(d, 32),
+                  CF_EIGHT(d, 40))
 CF_MATRIX_PRODUCT(128, CF_REGISTERS_0 ", " CF_REGISTERS_1, "%64", "%65", CF_THIRTY_TWO(d, 0), CF_THIRTY_TWO(d, 32))
 CF_MATRIX_PRODUCT(192, CF_REGISTERS_0 ", " CF_REGISTERS_1 ", " CF_REGISTERS_2, "%96", "%97", CF_THIRTY_TWO(d, 0),
                   CF_THIRTY_TWO(d, 32), CF_THIRTY_TWO(d, 64))

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Depthwise convolutions. A thread makes two channels of a block of WIDE x HIGH pixels: it keeps its weights in
+// registers and walks down the rows of input, each of which is read once, the next one while this one is multiplied.
+// Neighbouring threads have neighbouring channels, so that a warp reads and writes whole lines.
+#include "cuda/kernels/conv.cuh"
+
+// Called, not inlined: rare types, activations and strides.
+static __device__ __noinline__ void finish_any(const cf_conv_args &a, int n, int y, int x, int c, float2 v) {
+    float values[2] = {v.x, v.y};
+    for (int i = 0; i < 2; i++) {
+        float value = cf_activate(a.attr.act, values[i]);
+        if (a.attr.affine) value = value * a.attr.scale + a.attr.shift;
+        if (a.residual.data) value += cf_get(a.residual, cf_at(a.residual, n, y, x, c + i));
+        cf_put(a.out, cf_at(a.out, n, y, x, c + i), value);
+    }
+}
+
+template <typename T, cf_dtype DTYPE, int KERNEL, int STRIDE, int WIDE, int HIGH>
+__device__ __forceinline__ void depthwise(const cf_conv_args &a) {
+    constexpr int SPAN = (WIDE - 1) * STRIDE + KERNEL, ROWS = (HIGH - 1) * STRIDE + KERNEL;
+    int pairs = a.out.c / 2, strips = (a.out.w + WIDE - 1) / WIDE, bands = (a.out.h + HIGH - 1) / HIGH;
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x, place = i / pairs, line = place / strips;
+    int c = (i - place * pairs) * 2, ox = (place - line * strips) * WIDE;
+    int n = line / bands, oy = (line - n * bands) * HIGH;
+    float2 weight[KERNEL * KERNEL], bias;
+    const float *weights = static_cast<const float *>(a.weight) + c;
+#pragma unroll
+    for (int t = 0; t < KERNEL * KERNEL; t++) weight[t] = *reinterpret_cast<const float2 *>(weights + t * a.out.c);
+    bias = *reinterpret_cast<const float2 *>(a.bias + c);
+    cf_wait_before();
+    cf_let_next_start();
+    if (n >= a.pixels / (a.out.h * a.out.w)) return;
+
+    int top = oy * STRIDE - a.attr.pad_top, left = ox * STRIDE - a.attr.pad_left;
+    uint32_t inside = 0; // bit s: column s of the span
+#pragma unroll
+    for (int s = 0; s < SPAN; s++) inside |= (left + s >= 0 && left + s < a.in.w ? 1u : 0u) << s;
+    // Bytes from the first element modulo 2^32: what is read lies in an input below 4 GB.
+    uint32_t pixel_bytes = (uint32_t)a.in.pixel * 2, row_bytes = (uint32_t)a.in.row * 2;
+    uint32_t from = (uint32_t)(n * a.in.image + top * a.in.row + left * a.in.pixel + c) * 2;
+    auto load = [&](int r, uint32_t(&bits)[SPAN]) {
+        const char *in = static_cast<const char *>(a.in.data);
+        uint32_t there = top + r >= 0 && top + r < a.in.h ? inside : 0;
+#pragma unroll
+        for (int s = 0; s < SPAN; s++)
+            bits[s] = there >> s & 1 ? *reinterpret_cast<const uint32_t *>(in + (from + s * pixel_bytes)) : 0;
+        from += row_bytes;
+    };
+    bool usual = a.out.dtype == DTYPE && a.vector_out && a.attr.act <= CF_ACT_RELU && !a.residual.data;
+    float scale = a.attr.affine ? a.attr.scale : 1.f, shift = a.attr.affine ? a.attr.shift : 0.f;
+    float least = a.attr.act == CF_ACT_RELU ? 0.f : -INFINITY;
+    T *out = static_cast<T *>(a.out.data) + cf_at(a.out, n, oy, ox, c);
+
+    float2 sum[HIGH][WIDE];
+#pragma unroll
+    for (int q = 0; q < HIGH; q++)
+#pragma unroll
+        for (int p = 0; p < WIDE; p++) sum[q][p] = bias;
+    uint32_t next[SPAN];
+    load(0, next);
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        float2 in[SPAN];
+#pragma unroll
+        for (int s = 0; s < SPAN; s++) in[s] = cf_unpack(next[s], T());
+        if (r + 1 < ROWS) load(r + 1, next);
+#pragma unroll
+        for (int q = 0; q < HIGH; q++) {
+            int ky = r - q * STRIDE;
+            if (ky < 0 || ky >= KERNEL) continue;
+#pragma unroll
+            for (int kx = 0; kx < KERNEL; kx++)
+#pragma unroll
+                for (int p = 0; p < WIDE; p++) {
+                    float2 v = in[p * STRIDE + kx], w = weight[ky * KERNEL + kx], &to = sum[q][p];
+                    to.x = fmaf(v.x, w.x, to.x), to.y = fmaf(v.y, w.y, to.y);
+                }
+            if (ky + 1 < KERNEL || oy + q >= a.out.h) continue;
+#pragma unroll
+            for (int p = 0; p < WIDE; p++) {
+                float2 v = sum[q][p];
+                if (!usual) {
+                    if (ox + p < a.out.w) finish_any(a, n, oy + q, ox + p, c, v);
+                    continue;
+                }
+                v.x = fmaf(fmaxf(v.x, least), scale, shift), v.y = fmaf(fmaxf(v.y, least), scale, shift);
+                if (ox + p < a.out.w)
+                    *reinterpret_cast<uint32_t *>(out + q * a.out.row + p * a.out.pixel) = cf_pack(v.x, v.y, T());
+            }
+        }
+    }
+}
+
+#define DEPTHWISE(KERNEL, STRIDE, WIDE, HIGH, BLOCKS)                                                                  \
+    CF_GLOBAL __launch_bounds__(128, BLOCKS)                                                                           \
+        cf_conv_depthwise_##KERNEL##_s##STRIDE##_##WIDE##x##HIGH(const __grid_constant__ cf_conv_args a) {             \
+        if (a.in.dtype == CF_F16)                                                                                      \
+            depthwise<__half, CF_F16, KERNEL, STRIDE, WIDE, HIGH>(a);                                                  \
+        else                                                                                                           \
+            depthwise<__nv_bfloat16, CF_BF16, KERNEL, STRIDE, WIDE, HIGH>(a);                                          \
+    }
+
+DEPTHWISE(3, 1, 4, 4, 5)
+DEPTHWISE(3, 1, 2, 2, 6)
+DEPTHWISE(3, 2, 4, 4, 4)
+DEPTHWISE(3, 2, 2, 2, 6)
+DEPTHWISE(5, 1, 4, 4, 3)
+DEPTHWISE(5, 1, 2, 2, 4)
+DEPTHWISE(5, 2, 4, 4, 3)
+DEPTHWISE(5, 2, 2, 2, 4)
