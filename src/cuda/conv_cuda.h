@@ -28,6 +28,10 @@ void cf_conv_matrix_pack(const cf_problem *problem, void *packed);
 // NULL if they can read the input, which must be of this type.
 const char *cf_conv_refuse_matrix(const cf_problem *problem, cf_dtype dtype);
 
+// Runs a call whose constants are a matrix kernel's by a tile that takes any alignment of the output and the residual:
+// a part of a concat may begin between two vectors, which shows only in the addresses.
+void cf_conv_launch_unaligned(const cf_call *call, cf_cuda_queue *queue);
+
 // 1 if the pixels of all images follow one another at equal distances.
 int cf_conv_is_flat(const cf_tensor *tensor);
 

@@ -99,3 +99,7 @@ CF_CONV_WGMMA_TILES(WGMMA, )
 CF_CONV_MMA_TILES(MMA, )
 CF_CONV_MMA_WIDE_TILES(MMA_WIDE, )
 CF_CONV_MMA_SPLIT_TILES(MMA_SPLIT, )
+
+void cf_conv_launch_unaligned(const cf_call *call, cf_cuda_queue *queue) {
+    launch(call, queue, call->in[0].dtype == CF_F16 ? &tile_mma_f16_64x64_k1 : &tile_mma_bf16_64x64_k1);
+}

@@ -47,6 +47,10 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
     const cf_tensor *in = &call->in[0], *out = &call->out[0];
     cf_conv_args plain = cf_conv_args_of(call, cf_conv_matrix_bytes(problem));
     if (plain.pixels == 0) return;
+    if (!plain.vector_out || (plain.residual.data && !plain.vector_residual)) {
+        cf_conv_launch_unaligned(call, queue);
+        return;
+    }
     cf_conv_tma_args args = {.residual = plain.residual.data,
                              .residual_pixel = plain.residual.pixel,
                              .bias = plain.bias,

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// Convolution by wgmma whose operands the copy engine brings: compute capability 9.0 only.
+//
+// A block stays on its multiprocessor and makes one tile after the other. One thread starts copies, up to STAGES steps
+// ahead and into the next tile; a warp group each multiplies what has arrived. Groups share a tile, or take turns: each
+// has its own, and while one finishes its sums, the others multiply. Sums go through shared memory, 16 pixels of a warp
+// at a time, from where the copy engine stores them.
 #pragma once
 
 #include "cuda/conv_args.h"
