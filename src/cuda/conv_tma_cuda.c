@@ -23,6 +23,7 @@ static const char *refuse(const cf_problem *problem, cf_dtype dtype) {
     enum { MOST_STRIDE = 8, MOST_PAD = 64 };
     const cf_conv_attr *attr = &problem->attr.conv;
     const char *reason = cf_conv_refuse_matrix(problem, dtype);
+    if (!reason) reason = cf_conv_refuse_output(problem);
     if (reason) return reason;
     if (attr->act == CF_ACT_SIGMOID) return "wants another activation";
     if (attr->stride > MOST_STRIDE || attr->pad_left > MOST_PAD || attr->pad_top > MOST_PAD) return "too wide a window";
