@@ -3,7 +3,7 @@
 #ifndef CF_CUDA_IMAGES_H
 #define CF_CUDA_IMAGES_H
 
-enum { CF_CUDA_MAX_IMAGES = 16 };
+enum { CF_CUDA_MAX_IMAGES = 32 };
 
 typedef struct cf_cuda_image {
     const char *name;

@@ -14,7 +14,6 @@
 #define CF_CONV_KERNELS(X)                                                                                             \
     CF_CONV_TMA_TILES(CF_CONV_TMA_KERNELS, X)                                                                          \
     CF_CONV_TILES(CF_CONV_TILE_KERNELS, X)                                                                             \
-                                                                                                                       \
     X(cf_conv_cuda_depthwise_4x4)                                                                                      \
     X(cf_conv_cuda_depthwise_2x2) X(cf_conv_cuda_stem) X(cf_conv_cuda_f32) X(cf_conv_cuda_any)
 #define CF_ACTIVATION_KERNELS(X) X(cf_activation_cuda)
