@@ -69,19 +69,32 @@ static cf_plan_request request_of(const cfine_plan_options *options) {
                              .random_ranges = options->precision == CFINE_INT8 && !options->calibration};
 }
 
-// The precisions of a graph's values.
+// What can run in int8: on a GPU all that pays by the kernels' times or estimates, on a CPU by operations.
+static cfine_status assign_int8(cf_graph *graph, const cf_calibration *calibration, const cf_plan_request *request,
+                                cfine_error *error) {
+    if (request->target.backend == CF_CPU) return cf_assign_int8(graph, calibration, 0, error);
+    cf_pricer *pricer;
+    CF_TRY(cf_pricer_create(request, &pricer, error));
+    cfine_status status = cf_assign_int8_by_price(graph, calibration, pricer, error);
+    cf_pricer_destroy(pricer);
+    return status;
+}
+
+// The precisions of a graph's values. What int8 leaves alone runs in the 16-bit type of the device.
 static cfine_status assign_precision(cf_graph *graph, const cfine_model *model, const cfine_plan_options *options,
                                      const cf_plan_request *request, cfine_error *error) {
     if (request->precision == CFINE_FP32 || options->reference) return CFINE_OK;
-    CF_TRY(cf_assign_half(graph, request->precision == CFINE_FP16 ? CF_F16 : CF_BF16, error));
-    if (request->precision != CFINE_INT8) return CFINE_OK; // what int8 leaves alone runs in bf16
+    int fp16 =
+        request->precision == CFINE_FP16 || (request->precision == CFINE_INT8 && request->target.backend == CF_CUDA);
+    CF_TRY(cf_assign_half(graph, fp16 ? CF_F16 : CF_BF16, error));
+    if (request->precision != CFINE_INT8) return CFINE_OK;
     cf_calibration *calibration;
     CF_TRY(options->calibration ? cf_calibration_read(options->calibration, &calibration, error)
                                 : cf_calibrate_for_timing(model, options, &calibration, error));
     for (size_t i = 0; i < options->operator_count && options->operators; i++)
         if (options->operators[i].name && options->operators[i].precision != CFINE_INT8)
             cf_calibration_leave(calibration, options->operators[i].name);
-    cfine_status status = cf_assign_int8(graph, calibration, 0, error);
+    cfine_status status = assign_int8(graph, calibration, request, error);
     cf_calibration_destroy(calibration);
     return status == CFINE_OK || !options->calibration ? status
                                                        : cf_fail_within(error, status, "%s", options->calibration);
@@ -146,6 +159,40 @@ static cfine_status find_batch(const cfine_model *model, cfine_plan_options *opt
     return status;
 }
 
+static cfine_status build(const cfine_model *model, const cfine_plan_options *options, const cf_plan_request *request,
+                          cf_plan **out, cfine_error *error) {
+    *out = NULL;
+    cf_model_options shape = {options->width, options->height, options->queries, options->decoder_layers};
+    cf_graph *graph;
+    CF_TRY(cf_model_build(model->checkpoint, &shape, &graph, error));
+    cfine_status status = options->reference ? CFINE_OK : cf_passes_run(graph, error);
+    if (status == CFINE_OK) status = assign_precision(graph, model, options, request, error);
+    if (status == CFINE_OK && !options->reference) status = cf_raise_operators(graph, options, error);
+    if (status == CFINE_OK && !options->reference && request->target.backend == CF_CPU &&
+        request->precision != CFINE_INT8)
+        status = cf_split_upsampled(graph, error);
+    if (status == CFINE_OK) status = cf_plan_compile(graph, request, out, error);
+    cf_graph_destroy(graph);
+    return status;
+}
+
+// A GPU's timed int8 plan makes way for one without int8 if that is faster.
+static cfine_status keep_faster(const cfine_model *model, const cfine_plan_options *options,
+                                const cf_plan_request *request, cf_plan **plan, cfine_error *error) {
+    cfine_plan_options whole_options = *options;
+    cf_plan_request whole_request = *request;
+    whole_options.precision = whole_request.precision = CFINE_FP16;
+    whole_request.random_ranges = 0;
+    cf_plan *whole;
+    int winner = 0;
+    CF_TRY(build(model, &whole_options, &whole_request, &whole, error));
+    cfine_status status = cf_plan_race(*plan, whole, &winner, error);
+    cf_plan *loser = winner ? *plan : whole;
+    if (winner) *plan = whole;
+    cf_plan_release(loser);
+    return status;
+}
+
 cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options *options, cfine_plan **out,
                               cfine_error *error) {
     if (!model || !out) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_plan_build: NULL argument");
@@ -154,20 +201,12 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     CF_READ_OPTIONS(wanted, options);
     if (wanted.batch == CFINE_BATCH_AUTO) CF_TRY(find_batch(model, &wanted, error));
     CF_TRY(check_options(&wanted, error));
-    cf_model_options shape = {wanted.width, wanted.height, wanted.queries, wanted.decoder_layers};
     cf_plan_request request = request_of(&wanted);
     CF_TRY(find_target(&wanted, &request, error));
-
-    cf_graph *graph;
-    cf_plan *plan = NULL;
-    CF_TRY(cf_model_build(model->checkpoint, &shape, &graph, error));
-    cfine_status status = wanted.reference ? CFINE_OK : cf_passes_run(graph, error);
-    if (status == CFINE_OK) status = assign_precision(graph, model, &wanted, &request, error);
-    if (status == CFINE_OK && !wanted.reference) status = cf_raise_operators(graph, &wanted, error);
-    if (status == CFINE_OK && !wanted.reference && request.target.backend == CF_CPU && request.precision != CFINE_INT8)
-        status = cf_split_upsampled(graph, error);
-    if (status == CFINE_OK) status = cf_plan_compile(graph, &request, &plan, error);
-    cf_graph_destroy(graph);
+    cf_plan *plan;
+    cfine_status status = build(model, &wanted, &request, &plan, error);
+    if (status == CFINE_OK && request.precision == CFINE_INT8 && request.tune && request.target.backend == CF_CUDA)
+        status = keep_faster(model, &wanted, &request, &plan, error);
     if (status == CFINE_OK) status = describe(plan, model->checkpoint, &wanted, error);
     if (status != CFINE_OK) {
         cf_plan_release(plan);

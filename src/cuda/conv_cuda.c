@@ -7,17 +7,13 @@
 
 int cf_conv_is_aligned(const cf_tensor *tensor) {
     return tensor->image % 8 == 0 && tensor->row % 8 == 0 && tensor->pixel % 8 == 0 &&
-           (uintptr_t)tensor->data % 16 == 0;
-}
-
-static int is_float(cf_dtype dtype) {
-    return dtype == CF_F32 || cf_conv_is_half(dtype);
+           (uintptr_t)tensor->data % (cf_dtype_size(tensor->dtype) == 1 ? 8 : 16) == 0;
 }
 
 const char *cf_conv_refuse_output(const cf_problem *problem) {
     if (problem->attr.conv.coarse) return "a coarse residual";
-    int ok = is_float(problem->out[0].dtype) && (problem->inputs < 2 || is_float(problem->in[1].dtype));
-    return ok ? NULL : "wants a floating-point output and residual";
+    int whole = problem->out[0].dtype == CF_I32 || (problem->inputs > 1 && problem->in[1].dtype == CF_I32);
+    return whole ? "wants no int32 output or residual" : NULL;
 }
 
 size_t cf_conv_bias_bytes(const cf_problem *problem) {

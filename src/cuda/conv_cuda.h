@@ -35,7 +35,8 @@ void cf_conv_launch_unaligned(const cf_call *call, cf_cuda_queue *queue);
 // 1 if the pixels of all images follow one another at equal distances.
 int cf_conv_is_flat(const cf_tensor *tensor);
 
-// 1 if eight channels, at a multiple of eight, of every pixel of the tensor start at a multiple of 16 bytes.
+// 1 if eight channels, at a multiple of eight, of every pixel of the tensor start at a multiple of 16 bytes (8 where
+// elements are bytes).
 int cf_conv_is_aligned(const cf_tensor *tensor);
 
 // NULL if conv.cuh can store the output and read the residual.

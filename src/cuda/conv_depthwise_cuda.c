@@ -26,7 +26,8 @@ static const char *refuse(const cf_problem *problem) {
     if (attr->groups != in->c || problem->out[0].c != in->c) return "wants as many groups as channels";
     if (!(attr->kernel_h == attr->kernel_w && (attr->kernel_h == 3 || attr->kernel_h == 5))) return "wants 3x3 or 5x5";
     if (attr->stride > 2) return "wants stride 1 or 2";
-    if (!cf_conv_is_half(in->dtype)) return "wants 16-bit inputs";
+    if (!cf_conv_is_half(in->dtype) && in->dtype != CF_U8) return "wants 16-bit inputs or unsigned bytes";
+    if (problem->constant[2].rank) return "wants one scale";
     if (in->c % 8 || !cf_conv_is_aligned(in)) return "wants channels and strides in multiples of 8";
     if (in->image * problem->images > UINT32_MAX / 2) return "wants an input below 4 GB";
     return cf_conv_refuse_output(problem);

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any convolution, the stem: cuda/kernels/conv_direct.cu; FP32: cuda/kernels/conv_f32.cu.
+#include <string.h>
+
 #include "cuda/conv_cuda.h"
+#include "kernels/constants.h"
+
+// With scales and zero points of the input's channels behind the bias, where it has them.
+static size_t units_bytes(const cf_problem *problem) {
+    return problem->constant[2].rank ? 2 * (size_t)problem->in[0].c * sizeof(float) : 0;
+}
 
 static size_t packed_size_any(const cf_problem *problem) {
-    return cf_conv_f32_packed_size(problem, 1);
+    return cf_conv_f32_packed_size(problem, 1) + units_bytes(problem);
 }
 
 static void pack_any(const cf_problem *problem, void *packed) {
     cf_conv_f32_pack(problem, packed, 1);
+    if (units_bytes(problem))
+        memcpy((char *)packed + cf_conv_f32_packed_size(problem, 1), problem->constant[2].data, units_bytes(problem));
 }
 
 static size_t packed_size_eights(const cf_problem *problem) {
@@ -18,16 +28,13 @@ static void pack_eights(const cf_problem *problem, void *packed) {
     cf_conv_f32_pack(problem, packed, 8);
 }
 
-static const char *refuse_any(const cf_problem *problem) {
-    if (problem->in[0].dtype == CF_S8 || problem->in[0].dtype == CF_U8) return "wants no 8-bit input";
-    return cf_conv_refuse_output(problem);
-}
-
 static void launch_any(const cf_call *call, cf_cuda_queue *queue) {
     enum { THREADS = 256 };
     cf_conv_args args = cf_conv_args_of(call, cf_conv_f32_bytes(call->problem, 1));
     if (args.pixels == 0) return;
-    const void *arguments[] = {&args};
+    const void *units =
+        units_bytes(call->problem) ? (const char *)call->packed + cf_conv_f32_packed_size(call->problem, 1) : NULL;
+    const void *arguments[] = {&args, &units};
     cf_cuda_launch(queue, "cf_conv_any",
                    (cf_cuda_shape){cf_cuda_blocks((int64_t)args.pixels * args.out.c, THREADS), 1, 1},
                    (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
@@ -35,7 +42,7 @@ static void launch_any(const cf_call *call, cf_cuda_queue *queue) {
 
 const cf_kernel cf_conv_cuda_any = {.name = "conv_cuda_any",
                                     .op = CF_OP_CONV,
-                                    .refuse = refuse_any,
+                                    .refuse = cf_accept_all,
                                     .packed_size = packed_size_any,
                                     .pack = pack_any,
                                     .launch = launch_any};

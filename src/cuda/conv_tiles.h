@@ -56,6 +56,37 @@
     X(Y, share, 128, 192, 2, 4, 3)                                                                                     \
     X(Y, share, 128, 256, 2, 4, 2)
 
+// Bytes, X(Y, instruction, rows, columns, warps down, warps across, stages, blocks): at most 64 KB of shared memory,
+#define CF_CONV_INT8_MMA_TILES(X, Y)                                                                                   \
+    X(Y, mma, 64, 64, 2, 2, 4, 3)                                                                                      \
+    X(Y, mma, 128, 32, 4, 1, 3, 3)                                                                                     \
+    X(Y, mma, 64, 32, 2, 2, 5, 3)                                                                                      \
+    X(Y, mma, 32, 32, 2, 2, 7, 3)
+
+// and with more.
+#define CF_CONV_INT8_MMA_WIDE_TILES(X, Y)                                                                              \
+    X(Y, mma, 128, 128, 2, 4, 3, 2)                                                                                    \
+    X(Y, mma, 128, 64, 4, 2, 4, 2)                                                                                     \
+    X(Y, mma, 128, 96, 4, 2, 3, 2)                                                                                     \
+    X(Y, mma, 256, 64, 4, 2, 2, 2)                                                                                     \
+    X(Y, mma, 256, 128, 4, 2, 3, 1)
+
+// wgmma: compute capability 9.0 only.
+#define CF_CONV_INT8_WGMMA_TILES(X, Y)                                                                                 \
+    X(Y, wgmma, 64, 64, 4, 1, 6, 2)                                                                                    \
+    X(Y, wgmma, 64, 128, 4, 1, 4, 2)                                                                                   \
+    X(Y, wgmma, 64, 192, 4, 1, 4, 1)                                                                                   \
+    X(Y, wgmma, 128, 64, 8, 1, 4, 2)                                                                                   \
+    X(Y, wgmma, 192, 64, 12, 1, 4, 1)                                                                                  \
+    X(Y, wgmma, 128, 128, 8, 1, 4, 1)                                                                                  \
+    X(Y, wgmma, 128, 192, 8, 1, 4, 1)                                                                                  \
+    X(Y, wgmma, 128, 256, 8, 1, 4, 1)                                                                                  \
+    X(Y, wgmma, 256, 128, 8, 1, 4, 1)                                                                                  \
+    X(Y, wgmma, 256, 192, 8, 1, 4, 1)
+
+#define CF_CONV_INT8_TILES(X, Y)                                                                                       \
+    CF_CONV_INT8_WGMMA_TILES(X, Y) CF_CONV_INT8_MMA_TILES(X, Y) CF_CONV_INT8_MMA_WIDE_TILES(X, Y)
+
 // Every tile.
 #define CF_CONV_TILES(X, Y)                                                                                            \
     CF_CONV_WGMMA_TILES(X, Y) CF_CONV_MMA_TILES(X, Y) CF_CONV_MMA_WIDE_TILES(X, Y) CF_CONV_MMA_SPLIT_TILES(X, Y)

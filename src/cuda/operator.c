@@ -2,9 +2,10 @@
 #include "cuda/operator.h"
 
 int cf_cuda_wide(const cf_tensor *tensor) {
-    int real = tensor->dtype == CF_F32 || tensor->dtype == CF_F16 || tensor->dtype == CF_BF16;
-    return real && ((tensor->c | tensor->pixel | tensor->row | tensor->image) % CF_CUDA_WIDTH) == 0 &&
-           (uintptr_t)tensor->data % 16 == 0;
+    uintptr_t unit = cf_dtype_size(tensor->dtype) == 1 ? 8 : 16;
+    return tensor->dtype != CF_I32 &&
+           ((tensor->c | tensor->pixel | tensor->row | tensor->image) % CF_CUDA_WIDTH) == 0 &&
+           (uintptr_t)tensor->data % unit == 0;
 }
 
 int cf_cuda_all_wide(const cf_call *call) {

@@ -8,8 +8,8 @@
 
 enum { CF_CUDA_WIDTH = 8 }; // channels that wide kernels read and write at once
 
-// 1 if the tensor is FP32, F16 or BF16 and its pixels hold whole vectors of CF_CUDA_WIDTH channels at addresses that
-// are multiples of 16 bytes.
+// 1 if the tensor's pixels hold whole vectors of CF_CUDA_WIDTH channels at addresses that are multiples of 16 bytes (8
+// where elements are bytes).
 int cf_cuda_wide(const cf_tensor *tensor);
 // 1 if all inputs and the output do.
 int cf_cuda_all_wide(const cf_call *call);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs of neighbouring channels as FP32: W = 8 (16 bytes of F16 or BF16, twice 16 of F32, no other types; offsets are
-// multiples of 8 and the first element lies at a multiple of 16 bytes, see cf_cuda_wide) or W = 1 (anything).
+// Runs of neighbouring channels as FP32: W = 8 (16 bytes of F16 or BF16, 8 of U8 or S8, twice 16 of F32; offsets are
+// multiples of 8 and the first element lies at a multiple of as many bytes, see cf_cuda_wide) or W = 1 (anything).
 #pragma once
 
-#include "cuda/device.cuh"
+#include "cuda/bytes.cuh"
 
 // Elements between the first one and pixel p, in raster order, of image n.
 __device__ __forceinline__ int64_t cf_pixel(const cf_tensor &t, int n, uint32_t p) {
@@ -45,8 +45,10 @@ __device__ __forceinline__ void cf_load(const cf_tensor &t, int64_t at, float (&
         cf_unpack<__half2>(*reinterpret_cast<const uint4 *>(static_cast<const __half *>(t.data) + at), v);
     else if (t.dtype == CF_BF16)
         cf_unpack<__nv_bfloat162>(*reinterpret_cast<const uint4 *>(static_cast<const __nv_bfloat16 *>(t.data) + at), v);
-    else
+    else if (t.dtype == CF_F32)
         cf_load_floats(static_cast<const float *>(t.data) + at, v);
+    else
+        cf_from_bytes(t, cf_load_bytes(t, at), v);
 }
 
 __device__ __forceinline__ void cf_load(const cf_tensor &t, int64_t at, float (&v)[1]) {
@@ -65,10 +67,12 @@ __device__ __forceinline__ void cf_store(const cf_tensor &t, int64_t at, const f
         for (int i = 0; i < 4; i++) pairs[i] = __floats2bfloat162_rn(v[2 * i], v[2 * i + 1]);
         memcpy(&bits, pairs, sizeof bits);
         *reinterpret_cast<uint4 *>(static_cast<__nv_bfloat16 *>(t.data) + at) = bits;
-    } else {
+    } else if (t.dtype == CF_F32) {
         float4 *to = reinterpret_cast<float4 *>(static_cast<float *>(t.data) + at);
         to[0] = make_float4(v[0], v[1], v[2], v[3]);
         to[1] = make_float4(v[4], v[5], v[6], v[7]);
+    } else {
+        cf_store_bytes(t, at, cf_to_bytes(t, v, 1.f / t.scale));
     }
 }
 

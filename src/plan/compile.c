@@ -174,7 +174,7 @@ cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf
     }
     if (!plan || !plan->steps) status = cf_fail_memory(err, "plan", sizeof *plan->steps * (size_t)graph->node_count);
     if (status == CFINE_OK && request->tune && !request->reference)
-        status = cf_tuner_create(request, &plan->tuner, err);
+        status = cf_tuner_create(request, CF_TUNE_MOST, &plan->tuner, err);
     if (status == CFINE_OK) status = add_steps(plan, graph, &placement, err);
     if (plan) {
         cf_tuner_destroy(plan->tuner);

@@ -2,8 +2,7 @@
 // Times the kernels that accept a step, on the device that the plan is for, with the step's shapes and strides and the
 // plan's threads.
 //
-// Only operators whose time matters and whose inputs may hold anything are timed: convolutions and attention. Others
-// take the first kernel of their list, as all do in a plan that is not tuned.
+// cf_tune leaves the others the first kernel of their list, as all have in a plan that is not tuned.
 #include "plan/tune.h"
 
 #include <string.h>
@@ -15,13 +14,15 @@ struct cf_tuner {
     cf_target target;
     const cf_stopwatch *stopwatch;
     void *watch;
+    int most; // kernels timed for a step
 };
 
-cfine_status cf_tuner_create(const cf_plan_request *request, cf_tuner **out, cfine_error *err) {
+cfine_status cf_tuner_create(const cf_plan_request *request, int most, cf_tuner **out, cfine_error *err) {
     *out = NULL;
     cf_tuner *tuner = cf_alloc(1, sizeof *tuner);
     if (!tuner) return cf_fail_memory(err, "tuning", sizeof *tuner);
     tuner->target = request->target;
+    tuner->most = most;
     tuner->stopwatch = request->target.backend == CF_CUDA ? &cf_stopwatch_cuda : &cf_stopwatch_cpu;
     cfine_status status = tuner->stopwatch->create(request, &tuner->watch, err);
     if (status == CFINE_OK)
@@ -47,22 +48,20 @@ static int same_work(const cf_problem *a, const cf_problem *b) {
     return memcmp(&x, &y, sizeof x) == 0;
 }
 
-// The kernels worth timing: those that accept, or of very many the MOST_TIMED with the smallest estimates. Not the last
-// of the list, which is the reference.
-enum { MOST_TIMED = 16 };
-
+// The kernels worth timing: those that accept, or of very many those with the smallest estimates. Not the last of
+// several, which is the reference.
 static int candidates(const cf_tuner *tuner, const cf_problem *problem, const cf_kernel **out) {
     int count, found = 0;
-    double estimates[MOST_TIMED];
+    double estimates[CF_TUNE_MOST];
     const cf_kernel *const *list = cf_kernels_of(tuner->target.backend, problem->op, &count);
-    for (int i = 0; i < count - 1; i++) {
+    for (int i = 0; i < count - (count > 1); i++) {
         if (!cf_kernel_runs_on(list[i], &tuner->target) || list[i]->refuse(problem)) continue;
         double estimate = list[i]->estimate ? list[i]->estimate(problem) : 0;
         int at = found;
         for (; at > 0 && estimates[at - 1] > estimate; at--)
-            if (at < MOST_TIMED) estimates[at] = estimates[at - 1], out[at] = out[at - 1];
-        if (at < MOST_TIMED) estimates[at] = estimate, out[at] = list[i];
-        if (found < MOST_TIMED) found++;
+            if (at < tuner->most) estimates[at] = estimates[at - 1], out[at] = out[at - 1];
+        if (at < tuner->most) estimates[at] = estimate, out[at] = list[i];
+        if (found < tuner->most) found++;
     }
     return found;
 }
@@ -77,10 +76,14 @@ static void keep(cf_step *step, const cf_kernel *kernel, double seconds) {
 }
 
 cfine_status cf_tune(cf_tuner *tuner, const cf_step *steps, int32_t step_count, cf_step *step, cfine_error *err) {
+    if (step->problem.op != CF_OP_CONV && step->problem.op != CF_OP_ATTENTION) return CFINE_OK;
+    return cf_tuner_time(tuner, steps, step_count, step, err);
+}
+
+cfine_status cf_tuner_time(cf_tuner *tuner, const cf_step *steps, int32_t step_count, cf_step *step, cfine_error *err) {
     enum { MOST_INPUTS = 3 };
     const cf_problem *problem = &step->problem;
     if (problem->inputs > MOST_INPUTS) return CFINE_OK;
-    if (problem->op != CF_OP_CONV && problem->op != CF_OP_ATTENTION) return CFINE_OK;
     for (int32_t i = 0; i < step_count; i++)
         if (steps[i].tried_count && same_work(&steps[i].problem, problem)) {
             step->kernel = steps[i].kernel;
@@ -88,7 +91,7 @@ cfine_status cf_tune(cf_tuner *tuner, const cf_step *steps, int32_t step_count, 
             memcpy(step->tried, steps[i].tried, sizeof step->tried);
             return CFINE_OK;
         }
-    const cf_kernel *list[MOST_TIMED];
+    const cf_kernel *list[CF_TUNE_MOST];
     int count = candidates(tuner, problem, list);
     double best = 1e9;
     for (int i = 0; i < count; i++) {

@@ -3,7 +3,7 @@
 // that someone wants and nobody else needs is stored in bytes by whoever makes it, in its epilogue; where both ask, it
 // stays whole and a copy is made for those who want bytes. Then the copies: a convolution that wins less than its
 // copies cost goes back to what it was, and the walks start over. At last dtypes, scales and copies are written down.
-#include "quant/assign_int8.h"
+#include "quant/assignment.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,17 +17,6 @@
 static const double COPY_COST = 200, SAVED = 0.45;
 
 enum { LEAST_CHANNELS = 8, MOST_STORED = 255 };
-
-typedef struct assignment {
-    cf_graph *graph;
-    const cf_calibration *calibration;
-    uint8_t *queries;             // by value: depends on the chosen queries
-    uint8_t *want, *plain, *byte; // by value: see above; byte: stored as U8
-    uint8_t *chosen;              // by node: an int8 convolution
-    int32_t *copy;                // by value: its copy in bytes, or CF_NONE
-    double *share;                // by value: what its copy costs each of its readers
-    int32_t values, nodes;        // room in those arrays
-} assignment;
 
 void cf_quant_find_queries(const cf_graph *graph, uint8_t *queries) {
     for (int32_t i = 0; i < graph->node_count; i++) {
@@ -86,7 +75,7 @@ static int has_parts(const cf_graph *graph, int32_t value) {
     return node->op == CF_OP_CONCAT || (node->op == CF_OP_SLICE && has_parts(graph, node->inputs[0]));
 }
 
-static void ask(assignment *a, const cf_node *node, int input) {
+static void ask(cf_assignment *a, const cf_node *node, int input) {
     int32_t v = node->inputs[input], out = node->output;
     if (node->op == CF_OP_CONV && input == 0 && a->chosen[node - a->graph->nodes])
         a->want[v] = 1;
@@ -100,7 +89,7 @@ static void ask(assignment *a, const cf_node *node, int input) {
         a->want[v] |= a->want[out] && !a->plain[out];
 }
 
-static void find_bytes(assignment *a) {
+void cf_assignment_find_bytes(cf_assignment *a) {
     cf_graph *graph = a->graph;
     memset(a->want, 0, (size_t)a->values);
     memset(a->plain, 0, (size_t)a->values);
@@ -119,40 +108,40 @@ static void find_bytes(assignment *a) {
 // ---------------------------------------------------------------------------------------------------------------------
 // What copies cost
 
-// Calls visit(a, value, arg) for every value that must be copied to bytes so that `value` can be read in bytes.
-static void each_copy(assignment *a, int32_t value, void (*visit)(assignment *, int32_t, double *), double *arg) {
+void cf_assignment_each_copy(cf_assignment *a, int32_t value, void (*visit)(cf_assignment *, int32_t, double *),
+                             double *arg) {
     const cf_node *node = cf_graph_producer(a->graph, value);
     if (!a->byte[value])
         visit(a, value, arg);
     else if (node->op == CF_OP_CONCAT)
-        for (int k = 0; k < node->input_count; k++) each_copy(a, node->inputs[k], visit, arg);
+        for (int k = 0; k < node->input_count; k++) cf_assignment_each_copy(a, node->inputs[k], visit, arg);
 }
 
-static void count_reader(assignment *a, int32_t value, double *arg) {
+static void count_reader(cf_assignment *a, int32_t value, double *arg) {
     (void)arg;
     a->share[value]++;
 }
 
-static double copy_cost(const assignment *a, int32_t value) {
+static double copy_cost(const cf_assignment *a, int32_t value) {
     const cf_value *v = &a->graph->values[value];
     return COPY_COST * v->h * v->w * v->c;
 }
 
-static void add_share(assignment *a, int32_t value, double *cost) {
+static void add_share(cf_assignment *a, int32_t value, double *cost) {
     *cost += copy_cost(a, value) / a->share[value];
 }
 
 // Takes back the convolution that loses most; 0 when none does.
-static int drop_worst(assignment *a) {
+static int drop_worst(cf_assignment *a) {
     int32_t worst = CF_NONE;
     double least = 0;
     for (int32_t v = 0; v < a->graph->value_count; v++) a->share[v] = 0;
     for (int32_t i = 0; i < a->graph->node_count; i++)
-        if (a->chosen[i]) each_copy(a, a->graph->nodes[i].inputs[0], count_reader, NULL);
+        if (a->chosen[i]) cf_assignment_each_copy(a, a->graph->nodes[i].inputs[0], count_reader, NULL);
     for (int32_t i = 0; i < a->graph->node_count; i++) {
         if (!a->chosen[i]) continue;
         double cost = 0;
-        each_copy(a, a->graph->nodes[i].inputs[0], add_share, &cost);
+        cf_assignment_each_copy(a, a->graph->nodes[i].inputs[0], add_share, &cost);
         double gain = SAVED * cf_node_flops(a->graph, &a->graph->nodes[i]) - cost;
         if (gain < least) least = gain, worst = i;
     }
@@ -187,7 +176,7 @@ static void set_units(cf_value *value, float low, float high) {
 }
 
 // Widens low..high by the range of what the node makes: of all parts, where it joins them.
-static cfine_status find_range(const assignment *a, const cf_node *node, float *low, float *high, cfine_error *err) {
+static cfine_status find_range(const cf_assignment *a, const cf_node *node, float *low, float *high, cfine_error *err) {
     if (node->op == CF_OP_CONCAT || node->op == CF_OP_TOKENS) {
         for (int k = 0; k < node->input_count; k++)
             CF_TRY(find_range(a, origin(a->graph, node->inputs[k]), low, high, err));
@@ -204,7 +193,7 @@ static cfine_status find_range(const assignment *a, const cf_node *node, float *
     return CFINE_OK;
 }
 
-static cfine_status set_range(assignment *a, int32_t value, const cf_node *source, cfine_error *err) {
+static cfine_status set_range(cf_assignment *a, int32_t value, const cf_node *source, cfine_error *err) {
     float low = 0, high = 0;
     CF_TRY(find_range(a, source, &low, &high, err));
     set_units(&a->graph->values[value], low, high);
@@ -217,7 +206,7 @@ static void take_units(cf_graph *graph, int32_t value, int32_t from) {
     graph->values[value].zero = graph->values[from].zero;
 }
 
-static cfine_status set_dtypes(assignment *a, cfine_error *err) {
+static cfine_status set_dtypes(cf_assignment *a, cfine_error *err) {
     cf_graph *graph = a->graph;
     for (int32_t i = 0; i < graph->node_count; i++) {
         const cf_node *node = &graph->nodes[i];
@@ -243,7 +232,7 @@ static void move_last(cf_graph *graph, int32_t position) {
 }
 
 // Makes node->inputs[input] a copy in bytes of what it was. Node numbers behind the copy change.
-static cfine_status read_copy(assignment *a, int32_t reader, int input, cfine_error *err) {
+static cfine_status read_copy(cf_assignment *a, int32_t reader, int input, cfine_error *err) {
     cf_graph *graph = a->graph;
     int32_t output = graph->nodes[reader].output, source = graph->nodes[reader].inputs[input];
     if (a->copy[source] == CF_NONE) {
@@ -258,7 +247,7 @@ static cfine_status read_copy(assignment *a, int32_t reader, int input, cfine_er
     return CFINE_OK;
 }
 
-static cfine_status insert_copies(assignment *a, cfine_error *err) {
+static cfine_status insert_copies(cf_assignment *a, cfine_error *err) {
     cf_graph *graph = a->graph;
     for (int32_t i = 0; i < graph->value_count; i++) a->copy[i] = CF_NONE;
     for (int32_t i = 0; i < graph->node_count; i++) { // a copy moves the nodes behind it: look at this one again
@@ -307,7 +296,7 @@ static cfine_status set_concat_units(cf_graph *graph, cfine_error *err) {
     return CFINE_OK;
 }
 
-static cfine_status correct_bias(assignment *a, cf_node *node, cfine_error *err) {
+static cfine_status correct_bias(cf_assignment *a, cf_node *node, cfine_error *err) {
     const cf_quant_operator *entry = cf_calibration_operator(a->calibration, node->name);
     if (!entry->correction_count) return CFINE_OK;
     int32_t outputs = node->constants[0].shape[0];
@@ -321,7 +310,7 @@ static cfine_status correct_bias(assignment *a, cf_node *node, cfine_error *err)
 }
 
 // `chosen` goes by node until here and by value from here on, because copies renumber nodes.
-static cfine_status write_down(assignment *a, cfine_error *err) {
+static cfine_status write_down(cf_assignment *a, cfine_error *err) {
     cf_graph *graph = a->graph;
     uint8_t *by_value = cf_alloc((size_t)a->values, 1);
     if (!by_value) return cf_fail_memory(err, "pass", (size_t)a->values);
@@ -340,7 +329,7 @@ static cfine_status write_down(assignment *a, cfine_error *err) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-static cfine_status choose(assignment *a, cfine_error *err) {
+static cfine_status choose(cf_assignment *a, cfine_error *err) {
     cf_graph *graph = a->graph;
     int32_t found = 0;
     for (int32_t i = 0; i < graph->node_count; i++) {
@@ -370,10 +359,21 @@ static cfine_status check_model(const cf_graph *graph, const cf_calibration *cal
                    calibration->model, (unsigned long long)calibration->fingerprint, (unsigned long long)fingerprint);
 }
 
-cfine_status cf_assign_int8(cf_graph *graph, const cf_calibration *calibration, int at_any_cost, cfine_error *err) {
+// How an assignment is settled once the operators are chosen.
+typedef enum settling { AT_ANY_COST, BY_OPERATIONS, BY_PRICE } settling;
+
+static cfine_status settle(cf_assignment *a, settling how, cf_pricer *pricer, cfine_error *err) {
+    if (how == BY_PRICE) CF_TRY(cf_assignment_lower_price(a, pricer, err));
+    do cf_assignment_find_bytes(a);
+    while (how == BY_OPERATIONS && drop_worst(a));
+    return CFINE_OK;
+}
+
+static cfine_status assign(cf_graph *graph, const cf_calibration *calibration, settling how, cf_pricer *pricer,
+                           cfine_error *err) {
     CF_TRY(check_model(graph, calibration, err));
     int32_t values = graph->value_count + graph->node_count * CF_MAX_INPUTS, nodes = graph->node_count;
-    assignment a = {.graph = graph, .calibration = calibration, .values = values, .nodes = nodes};
+    cf_assignment a = {.graph = graph, .calibration = calibration, .values = values, .nodes = nodes};
     uint8_t *flags = cf_alloc((size_t)values, 4);
     a.chosen = cf_alloc((size_t)nodes, 1);
     a.copy = cf_alloc((size_t)values, sizeof *a.copy);
@@ -385,14 +385,20 @@ cfine_status cf_assign_int8(cf_graph *graph, const cf_calibration *calibration, 
         cf_quant_find_queries(graph, a.queries);
         status = choose(&a, err);
     }
-    if (status == CFINE_OK) {
-        do find_bytes(&a);
-        while (!at_any_cost && drop_worst(&a));
-        status = write_down(&a, err);
-    }
+    if (status == CFINE_OK) status = settle(&a, how, pricer, err);
+    if (status == CFINE_OK) status = write_down(&a, err);
     cf_free(flags);
     cf_free(a.chosen);
     cf_free(a.copy);
     cf_free(a.share);
     return status;
+}
+
+cfine_status cf_assign_int8(cf_graph *graph, const cf_calibration *calibration, int at_any_cost, cfine_error *err) {
+    return assign(graph, calibration, at_any_cost ? AT_ANY_COST : BY_OPERATIONS, NULL, err);
+}
+
+cfine_status cf_assign_int8_by_price(cf_graph *graph, const cf_calibration *calibration, cf_pricer *pricer,
+                                     cfine_error *err) {
+    return assign(graph, calibration, BY_PRICE, pricer, err);
 }

@@ -11,6 +11,7 @@
 #define CF_QUANT_ASSIGN_INT8_H
 
 #include "graph/graph.h"
+#include "plan/price.h"
 #include "quant/calibration.h"
 
 // Sets queries[value] to 1 for every value that depends on the chosen queries, and the others to 0.
@@ -26,5 +27,8 @@ cfine_status cf_quant_fingerprint(const cf_graph *graph, uint64_t *out, cfine_er
 // Stores in U8 what the operators that the calibration marks int8 read, as long as casts do not cost more than is won.
 // (at_any_cost: all of them). Refuses the calibration of another model, and one that lacks a range.
 cfine_status cf_assign_int8(cf_graph *graph, const cf_calibration *calibration, int at_any_cost, cfine_error *err);
+// The same, as long as the sum of the prices of all operators and copies becomes less by it.
+cfine_status cf_assign_int8_by_price(cf_graph *graph, const cf_calibration *calibration, cf_pricer *pricer,
+                                     cfine_error *err);
 
 #endif

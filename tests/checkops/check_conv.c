@@ -131,6 +131,11 @@ static const struct {
     {"u8+bf16>bf16", CF_U8, CF_BF16, CF_BF16},
     {"u8>s8", CF_U8, CF_S8, -1},
     {"bf16>f32", CF_BF16, CF_F32, -1},
+    {"bf16>u8", CF_BF16, CF_U8, -1},
+    {"bf16+u8>bf16", CF_BF16, CF_BF16, CF_U8},
+    {"u8+u8>bf16", CF_U8, CF_BF16, CF_U8},
+    {"u8>bf16", CF_U8, CF_BF16, -1},
+    {"u8+bf16>u8", CF_U8, CF_U8, CF_BF16},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds, PLAIN_KINDS = 4 };
 

@@ -12,6 +12,7 @@ enum { SKIPPED = 77, BATCH = 3 };
 static cfine_error error;
 static float *pixels; // [BATCH, 3, 640, 640], smooth shapes
 static char model[1024];
+static char calibration[] = "cfine-calibration-XXXXXX";
 static const char *const scenes[BATCH] = {"000103.jpg", "000105.jpg", "000111.jpg"};
 
 static cfine_session *open_session(const char *path, const char *device, cfine_precision precision, int batch) {
@@ -21,6 +22,7 @@ static cfine_session *open_session(const char *path, const char *device, cfine_p
     options.plan.device = device;
     options.plan.precision = precision;
     options.plan.batch = batch;
+    if (precision == CFINE_INT8) options.plan.calibration = calibration;
     cfine_session *session;
     assert_ok(cfine_open(path, &options, &session, &error));
     return session;
@@ -87,6 +89,25 @@ static void read_scenes(void) {
     cfine_session_close(session);
 }
 
+// Every operator in int8 that can be.
+static void calibrate(void) {
+    cfine_model *opened;
+    char paths[BATCH][1100];
+    const char *names[BATCH];
+    for (int n = 0; n < BATCH; n++) {
+        snprintf(paths[n], sizeof paths[n], "%s/scenes/%s", model, scenes[n]);
+        names[n] = paths[n];
+    }
+    int file = mkstemp(calibration);
+    assert_true(file >= 0);
+    close(file);
+    cfine_calibrate_options options = CFINE_INIT(cfine_calibrate_options);
+    options.judged = -1;
+    assert_ok(cfine_model_open(model, &opened, &error));
+    assert_ok(cfine_calibrate(opened, names, BATCH, &options, calibration, &error));
+    cfine_model_close(opened);
+}
+
 static void compare_with_cpu(cfine_precision precision, double score_limit, double box_limit, double least) {
     cfine_session *cpu = open_session(model, "cpu", CFINE_FP32, BATCH);
     cfine_session *gpu = open_session(model, "cuda", precision, BATCH);
@@ -117,6 +138,11 @@ static void fp16_finds_the_same(void **state) {
 static void bf16_finds_the_same(void **state) {
     (void)state;
     compare_with_cpu(CFINE_BF16, 0.1, 0.02, 0.95);
+}
+
+static void int8_finds_the_same(void **state) {
+    (void)state;
+    compare_with_cpu(CFINE_INT8, 0.1, 0.02, 0.85); // one of a dozen objects may be near the threshold
 }
 
 static void plan_files_run_as_built(void **state) {
@@ -214,13 +240,16 @@ int main(int argc, char **argv) {
     }
     printf("%s\n", text);
     read_scenes();
+    calibrate();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fp32_equals_the_cpu),   cmocka_unit_test(fp16_finds_the_same),
-        cmocka_unit_test(bf16_finds_the_same),   cmocka_unit_test(plan_files_run_as_built),
-        cmocka_unit_test(sessions_share_a_plan), cmocka_unit_test(too_much_is_said),
-        cmocka_unit_test(batch_auto_fits),       cmocka_unit_test(images_are_prepared_alike),
+        cmocka_unit_test(fp32_equals_the_cpu),       cmocka_unit_test(fp16_finds_the_same),
+        cmocka_unit_test(bf16_finds_the_same),       cmocka_unit_test(int8_finds_the_same),
+        cmocka_unit_test(plan_files_run_as_built),   cmocka_unit_test(sessions_share_a_plan),
+        cmocka_unit_test(too_much_is_said),          cmocka_unit_test(batch_auto_fits),
+        cmocka_unit_test(images_are_prepared_alike),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(pixels);
+    unlink(calibration);
     return failed;
 }

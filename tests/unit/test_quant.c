@@ -261,6 +261,42 @@ static void chosen_operators_read_bytes(void **state) {
     cf_calibration_destroy(made);
 }
 
+// By the estimates of a GPU's kernels, which needs no GPU: what a chip would not do in int8 stays whole, and where int8
+// is chosen, a kernel made for it runs.
+static void prices_choose_what_kernels_can(void **state) {
+    (void)state;
+    enum { MULTIPROCESSORS = 132, BATCH = 8 };
+    static const int chips[] = {75, 80, 90};
+    cf_calibration *made = tiny_calibration(0, 0);
+    for (int c = 0; c < 3; c++) {
+        cf_plan_request request = {.precision = CFINE_INT8,
+                                   .batch = BATCH,
+                                   .threads = MULTIPROCESSORS,
+                                   .target = {.backend = CF_CUDA, .compute = chips[c]}};
+        cf_graph *graph = tiny_graph();
+        cf_pricer *pricer;
+        cf_plan *plan;
+        int convolutions = 0, concats = 0, in_int8 = 0;
+        assert_ok(cf_assign_half(graph, CF_F16, &error));
+        assert_ok(cf_pricer_create(&request, &pricer, &error));
+        assert_ok(cf_assign_int8_by_price(graph, made, pricer, &error));
+        cf_pricer_destroy(pricer);
+        check_bytes(graph, &convolutions, &concats);
+        assert_in_range(convolutions, 1, made->operator_count);
+        assert_ok(cf_plan_compile(graph, &request, &plan, &error));
+        cf_graph_destroy(graph);
+        for (int i = 0; i < plan->step_count; i++) {
+            const cf_problem *problem = &plan->steps[i].problem;
+            if (problem->op != CF_OP_CONV || problem->attr.conv.groups > 1 || problem->in[0].dtype != CF_U8) continue;
+            assert_non_null(strstr(plan->steps[i].kernel->name, "_u8_"));
+            in_int8++;
+        }
+        assert_int_equal(in_int8, convolutions);
+        cf_plan_release(plan);
+    }
+    cf_calibration_destroy(made);
+}
+
 // Weights as int8 kernels see them, so that the reference kernels, which do not round, compute the same.
 static void round_weights(cf_graph *graph) {
     for (int i = 0; i < graph->node_count; i++) {
@@ -441,6 +477,7 @@ int main(void) {
         cmocka_unit_test(files_come_back_as_written),
         cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(chosen_operators_read_bytes),
+        cmocka_unit_test(prices_choose_what_kernels_can),
         cmocka_unit_test(all_kernels_agree),
         cmocka_unit_test(budgets_are_kept),
         cmocka_unit_test(calibrations_belong_to_weights),

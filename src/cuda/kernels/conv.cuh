@@ -2,8 +2,8 @@
 // What the convolution kernels share: from sums to stored outputs, eight channels at a time.
 #pragma once
 
+#include "cuda/bytes.cuh"
 #include "cuda/conv_args.h"
-#include "cuda/device.cuh"
 
 // Eight channels of one pixel in FP32.
 struct cf_eight {
@@ -86,10 +86,35 @@ __device__ __forceinline__ void cf_put_some(void *data, int64_t at, int count, c
         if (i < count) cf_store(to + i, e.v[i]);
 }
 
-// Eight elements from `at` on, of which `count` exist, of an FP32, FP16 or BF16 tensor. vector: they start at a
-// multiple of 16 bytes.
+// Eight elements from `at` on, of which `count` exist, of a quantised tensor. vector: they start at a multiple of 8
+// bytes.
+__device__ __forceinline__ cf_eight cf_get8_bytes(const cf_tensor &t, int64_t at, int count, int vector) {
+    cf_eight e = {};
+    if (vector && count == 8) {
+        cf_from_bytes(t, cf_load_bytes(t, at), e.v);
+    } else {
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            if (i < count) e.v[i] = cf_get(t, at + i);
+    }
+    return e;
+}
+
+__device__ __forceinline__ void cf_put8_bytes(const cf_tensor &t, int64_t at, int count, int vector,
+                                              const cf_eight &e) {
+    if (vector && count == 8) {
+        cf_store_bytes(t, at, cf_to_bytes(t, e.v, 1.f / t.scale));
+    } else {
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            if (i < count) cf_put(t, at + i, e.v[i]);
+    }
+}
+
+// The same of a tensor of any type. vector: they start at a multiple of 16 bytes (8 where elements are bytes).
 __device__ __forceinline__ cf_eight cf_get8(const cf_tensor &t, int64_t at, int count, int vector) {
     const char *from = static_cast<const char *>(t.data);
+    if (t.dtype == CF_U8 || t.dtype == CF_S8) return cf_get8_bytes(t, at, count, vector);
     if (vector && count == 8) {
         if (t.dtype == CF_F32) return cf_load8_f32(reinterpret_cast<const float *>(from) + at);
         uint4 bits = *reinterpret_cast<const uint4 *>(from + at * 2);
@@ -102,7 +127,9 @@ __device__ __forceinline__ cf_eight cf_get8(const cf_tensor &t, int64_t at, int 
 
 __device__ __forceinline__ void cf_put8(const cf_tensor &t, int64_t at, int count, int vector, const cf_eight &e) {
     char *to = static_cast<char *>(t.data);
-    if (vector && count == 8) {
+    if (t.dtype == CF_U8 || t.dtype == CF_S8) {
+        cf_put8_bytes(t, at, count, vector, e);
+    } else if (vector && count == 8) {
         if (t.dtype == CF_F32) {
             float4 *wide = reinterpret_cast<float4 *>(reinterpret_cast<float *>(to) + at);
             wide[0] = make_float4(e.v[0], e.v[1], e.v[2], e.v[3]);

@@ -15,6 +15,34 @@ static __device__ __noinline__ void finish_any(const cf_conv_args &a, int n, int
     }
 }
 
+// Two neighbouring channels of a type, as they lie in memory and in FP32; `outside` is what stands for 0.
+template <typename T> struct two {
+    static __device__ __forceinline__ uint32_t load(const char *from) {
+        return *reinterpret_cast<const uint32_t *>(from);
+    }
+    static __device__ __forceinline__ uint32_t outside(const cf_tensor &) { return 0; }
+    static __device__ __forceinline__ float2 unpack(const cf_tensor &, uint32_t bits) { return cf_unpack(bits, T()); }
+    static __device__ __forceinline__ void store(const cf_tensor &, T *to, float2 v, float) {
+        *reinterpret_cast<uint32_t *>(to) = cf_pack(v.x, v.y, T());
+    }
+};
+
+template <> struct two<uint8_t> {
+    static __device__ __forceinline__ uint32_t load(const char *from) {
+        return *reinterpret_cast<const uint16_t *>(from);
+    }
+    static __device__ __forceinline__ uint32_t outside(const cf_tensor &t) { return (uint32_t)t.zero * 0x0101u; }
+    static __device__ __forceinline__ float2 unpack(const cf_tensor &t, uint32_t bits) {
+        float base = -t.scale * t.zero;
+        return make_float2(fmaf(t.scale, (float)(bits & 255), base), fmaf(t.scale, (float)(bits >> 8), base));
+    }
+    static __device__ __forceinline__ void store(const cf_tensor &t, uint8_t *to, float2 v, float inverse) {
+        float low = fminf(fmaxf(fmaf(v.x, inverse, (float)t.zero), 0.f), 255.f);
+        float high = fminf(fmaxf(fmaf(v.y, inverse, (float)t.zero), 0.f), 255.f);
+        *reinterpret_cast<uint16_t *>(to) = (uint16_t)(__float2int_rn(low) | __float2int_rn(high) << 8);
+    }
+};
+
 template <typename T, cf_dtype DTYPE, int KERNEL, int STRIDE, int WIDE, int HIGH>
 __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     constexpr int SPAN = (WIDE - 1) * STRIDE + KERNEL, ROWS = (HIGH - 1) * STRIDE + KERNEL;
@@ -36,19 +64,19 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
 #pragma unroll
     for (int s = 0; s < SPAN; s++) inside |= (left + s >= 0 && left + s < a.in.w ? 1u : 0u) << s;
     // Bytes from the first element modulo 2^32: what is read lies in an input below 4 GB.
-    uint32_t pixel_bytes = (uint32_t)a.in.pixel * 2, row_bytes = (uint32_t)a.in.row * 2;
-    uint32_t from = (uint32_t)(n * a.in.image + top * a.in.row + left * a.in.pixel + c) * 2;
+    uint32_t pixel_bytes = (uint32_t)(a.in.pixel * sizeof(T)), row_bytes = (uint32_t)(a.in.row * sizeof(T));
+    uint32_t from = (uint32_t)(n * a.in.image + top * a.in.row + left * a.in.pixel + c) * (uint32_t)sizeof(T);
     auto load = [&](int r, uint32_t(&bits)[SPAN]) {
         const char *in = static_cast<const char *>(a.in.data);
+        uint32_t outside = two<T>::outside(a.in);
         uint32_t there = top + r >= 0 && top + r < a.in.h ? inside : 0;
 #pragma unroll
-        for (int s = 0; s < SPAN; s++)
-            bits[s] = there >> s & 1 ? *reinterpret_cast<const uint32_t *>(in + (from + s * pixel_bytes)) : 0;
+        for (int s = 0; s < SPAN; s++) bits[s] = there >> s & 1 ? two<T>::load(in + (from + s * pixel_bytes)) : outside;
         from += row_bytes;
     };
     bool usual = a.out.dtype == DTYPE && a.vector_out && a.attr.act <= CF_ACT_RELU && !a.residual.data;
     float scale = a.attr.affine ? a.attr.scale : 1.f, shift = a.attr.affine ? a.attr.shift : 0.f;
-    float least = a.attr.act == CF_ACT_RELU ? 0.f : -INFINITY;
+    float least = a.attr.act == CF_ACT_RELU ? 0.f : -INFINITY, inverse = 1.f / a.out.scale;
     T *out = static_cast<T *>(a.out.data) + cf_at(a.out, n, oy, ox, c);
 
     float2 sum[HIGH][WIDE];
@@ -62,7 +90,7 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     for (int r = 0; r < ROWS; r++) {
         float2 in[SPAN];
 #pragma unroll
-        for (int s = 0; s < SPAN; s++) in[s] = cf_unpack(next[s], T());
+        for (int s = 0; s < SPAN; s++) in[s] = two<T>::unpack(a.in, next[s]);
         if (r + 1 < ROWS) load(r + 1, next);
 #pragma unroll
         for (int q = 0; q < HIGH; q++) {
@@ -84,8 +112,7 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
                     continue;
                 }
                 v.x = fmaf(fmaxf(v.x, least), scale, shift), v.y = fmaf(fmaxf(v.y, least), scale, shift);
-                if (ox + p < a.out.w)
-                    *reinterpret_cast<uint32_t *>(out + q * a.out.row + p * a.out.pixel) = cf_pack(v.x, v.y, T());
+                if (ox + p < a.out.w) two<T>::store(a.out, out + q * a.out.row + p * a.out.pixel, v, inverse);
             }
         }
     }
@@ -96,6 +123,8 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
         cf_conv_depthwise_##KERNEL##_s##STRIDE##_##WIDE##x##HIGH(const __grid_constant__ cf_conv_args a) {             \
         if (a.in.dtype == CF_F16)                                                                                      \
             depthwise<__half, CF_F16, KERNEL, STRIDE, WIDE, HIGH>(a);                                                  \
+        else if (a.in.dtype == CF_U8)                                                                                  \
+            depthwise<uint8_t, CF_U8, KERNEL, STRIDE, WIDE, HIGH>(a);                                                  \
         else                                                                                                           \
             depthwise<__nv_bfloat16, CF_BF16, KERNEL, STRIDE, WIDE, HIGH>(a);                                          \
     }

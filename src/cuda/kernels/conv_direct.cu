@@ -3,8 +3,8 @@
 #include "cuda/kernels/conv.cuh"
 
 // One thread an output element, whatever the types. Weights in FP32 as [tap][channel of a group][output], so that
-// neighbouring threads read neighbours.
-CF_GLOBAL cf_conv_any(const __grid_constant__ cf_conv_args a) {
+// neighbouring threads read neighbours. units: scale and then zero point of each input channel, or NULL.
+CF_GLOBAL cf_conv_any(const __grid_constant__ cf_conv_args a, const float *units) {
     cf_wait_before();
     int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (i >= (int64_t)a.pixels * a.out.c) return;
@@ -20,12 +20,18 @@ CF_GLOBAL cf_conv_any(const __grid_constant__ cf_conv_args a) {
             if (y < 0 || y >= a.in.h || x < 0 || x >= a.in.w) continue;
             int64_t at = cf_at(a.in, n, y, x, first);
             float part = 0;
-            for (int c = 0; c < group_in; c++) part = fmaf(weight[(int64_t)c * a.out.c], cf_get(a.in, at + c), part);
+            for (int c = 0; c < group_in; c++) {
+                float value = cf_get(a.in, at + c);
+                if (units)
+                    value = (rintf(value / a.in.scale) + a.in.zero - units[a.in.c + first + c]) * units[first + c];
+                part = fmaf(weight[(int64_t)c * a.out.c], value, part);
+            }
             sum += part;
         }
+    if (a.attr.coarse) sum += cf_get(a.residual, cf_at(a.residual, n, oy / 2, ox / 2, o));
     float value = cf_activate(a.attr.act, sum);
     if (a.attr.affine) value = value * a.attr.scale + a.attr.shift;
-    if (a.residual.data) value += cf_get(a.residual, cf_at(a.residual, n, oy, ox, o));
+    if (a.residual.data && !a.attr.coarse) value += cf_get(a.residual, cf_at(a.residual, n, oy, ox, o));
     cf_put(a.out, cf_at(a.out, n, oy, ox, o), value);
 }
 

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions of bytes on tensor cores, one kernel for each int8 tile of cuda/conv_tiles.h: cuda/kernels/conv_int8.cu,
+// conv_int8_wgmma.cu.
+#include <math.h>
+#include <string.h>
+
+#include "cuda/conv_cuda.h"
+#include "cuda/conv_int8_args.h"
+#include "cuda/conv_tiles.h"
+
+typedef struct tile {
+    const char *function;
+    int rows, columns, threads, stages, blocks;
+    int rate; // products that a multiprocessor forms in a cycle
+} tile;
+
+enum { MMA_RATE = 2400, WGMMA_RATE = 3500, ROW_BYTES = CF_CONV_INT8_STEP, CHUNK = 16, MOST = 127 };
+
+static int steps_of(const cf_problem *problem) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    return (attr->kernel_h * attr->kernel_w * problem->in[0].c + CF_CONV_INT8_STEP - 1) / CF_CONV_INT8_STEP;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Packing: conv_int8_args.h says what lies where
+
+static size_t weight_bytes_of(const cf_problem *problem) {
+    return (size_t)problem->out[0].c * (size_t)steps_of(problem) * ROW_BYTES;
+}
+
+static size_t packed_size(const cf_problem *problem) {
+    return weight_bytes_of(problem) + 3 * cf_conv_bias_bytes(problem) + (size_t)problem->in[0].c;
+}
+
+static float scale_of(const cf_problem *problem, size_t c) {
+    return problem->constant[2].data ? problem->constant[2].data[c] : problem->in[0].scale;
+}
+
+static int zero_of(const cf_problem *problem, size_t c) {
+    return problem->constant[2].data ? (int)problem->constant[2].data[(size_t)problem->in[0].c + c]
+                                     : problem->in[0].zero;
+}
+
+// One output's line of weights. Its largest weight, in units of the input, becomes 127; returns what 1 is worth.
+static float pack_line(const cf_problem *problem, size_t o, int8_t *line, int32_t *offset) {
+    size_t inputs = (size_t)problem->in[0].c;
+    size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;
+    const float *weight = problem->constant[0].data + o * inputs * taps;
+    float most = 0;
+    for (size_t i = 0; i < inputs * taps; i++) most = fmaxf(most, fabsf(scale_of(problem, i / taps) * weight[i]));
+    float step = most > 0 ? most / MOST : 1;
+    int32_t sum = 0;
+    for (size_t c = 0; c < inputs; c++)
+        for (size_t t = 0; t < taps; t++) {
+            int stored = (int)nearbyintf(scale_of(problem, c) * weight[c * taps + t] / step);
+            line[t * inputs + c] = (int8_t)stored;
+            sum += stored * zero_of(problem, c);
+        }
+    *offset = -sum;
+    return step;
+}
+
+static void pack(const cf_problem *problem, void *packed) {
+    size_t outputs = (size_t)problem->out[0].c, line = (size_t)steps_of(problem) * CF_CONV_INT8_STEP;
+    size_t vector = cf_conv_bias_bytes(problem) / sizeof(float);
+    memset(packed, 0, packed_size(problem));
+    float *bias = (float *)(void *)((char *)packed + weight_bytes_of(problem)), *scale = bias + vector;
+    int32_t *offset = (int32_t *)(scale + vector);
+    uint8_t *zero = (uint8_t *)(offset + vector);
+    cf_conv_pack_bias(problem, bias);
+    for (size_t o = 0; o < outputs; o++) scale[o] = pack_line(problem, o, (int8_t *)packed + o * line, &offset[o]);
+    for (size_t c = 0; c < (size_t)problem->in[0].c; c++) zero[c] = (uint8_t)zero_of(problem, c);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+static const char *refuse(const cf_problem *problem) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    const cf_tensor *in = &problem->in[0];
+    if (attr->groups != 1) return "wants one group";
+    if (in->dtype != CF_U8) return "wants another input type";
+    if (in->c % CHUNK || in->image % CHUNK || in->row % CHUNK || in->pixel % CHUNK)
+        return "wants channels and strides in multiples of 16";
+    if (attr->kernel_h * attr->kernel_w > 32 || attr->kernel_w > 31) return "wants at most 32 taps";
+    if ((int64_t)problem->images * problem->out[0].h * problem->out[0].w > INT32_MAX / 2) return "too many pixels";
+    // Offsets in units of 16 bytes are 32-bit numbers.
+    if (in->image * problem->images / CHUNK > INT32_MAX / 2) return "too large an input";
+    return cf_conv_refuse_output(problem);
+}
+
+static cf_conv_int8_args args_of(const cf_call *call) {
+    cf_conv_int8_args args = {.conv = cf_conv_args_of(call, weight_bytes_of(call->problem))};
+    size_t vector = cf_conv_bias_bytes(call->problem) / sizeof(float);
+    args.scale = args.conv.bias + vector;
+    args.offset = (const int32_t *)(args.scale + vector);
+    args.zero = (const uint8_t *)(args.offset + vector);
+    args.conv.steps = steps_of(call->problem);
+    return args;
+}
+
+static size_t shared_bytes(const tile *t) {
+    size_t stages = (size_t)(t->stages * (t->rows + t->columns) * ROW_BYTES);
+    size_t sums = (size_t)(t->rows * (t->columns + 8)) * sizeof(int32_t);
+    return stages > sums ? stages : sums;
+}
+
+// A part of a concat may begin between two vectors, which shows only here.
+static void launch_unaligned(const cf_conv_int8_args *args, cf_cuda_queue *queue) {
+    enum { THREADS = 128 };
+    const void *arguments[] = {args};
+    int64_t threads = (int64_t)args->conv.pixels * cf_cuda_blocks(args->conv.out.c, 8);
+    cf_cuda_launch(queue, "cf_conv_u8_unaligned", (cf_cuda_shape){cf_cuda_blocks(threads, THREADS), 1, 1},
+                   (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
+}
+
+static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
+    cf_conv_int8_args args = args_of(call);
+    if (args.conv.pixels == 0) return;
+    if ((uintptr_t)args.conv.in.data % CHUNK) {
+        launch_unaligned(&args, queue);
+        return;
+    }
+    args.conv.columns = (int32_t)cf_cuda_blocks(args.conv.out.c, t->columns);
+    uint32_t blocks = cf_cuda_blocks(args.conv.pixels, t->rows) * (uint32_t)args.conv.columns;
+    const void *arguments[] = {&args};
+    cf_cuda_launch(queue, t->function, (cf_cuda_shape){blocks, 1, 1}, (cf_cuda_shape){(uint32_t)t->threads, 1, 1},
+                   shared_bytes(t), arguments);
+}
+
+// Cycles, roughly, as those of conv_tile_cuda.c.
+static double estimate(const cf_problem *problem, const tile *t) {
+    enum { START = 3000, STEP_LATENCY = 250, L2_BYTES = 32, SUMS_PER_CYCLE = 6 };
+    double pixels = (double)problem->images * problem->out[0].h * problem->out[0].w;
+    double blocks = (double)cf_cuda_blocks((int64_t)pixels, t->rows) * cf_cuda_blocks(problem->out[0].c, t->columns);
+    double multiply = (double)t->rows * t->columns * CF_CONV_INT8_STEP / t->rate;
+    double load = (double)(t->rows + t->columns) * ROW_BYTES / L2_BYTES;
+    double step = multiply > load ? multiply : load, share = blocks / problem->threads;
+    double together = share < 1 ? 1 : share < t->blocks ? share : t->blocks;
+    double each = steps_of(problem) * (step * together > STEP_LATENCY ? step * together : STEP_LATENCY);
+    double ends = START + (double)t->rows * t->columns / SUMS_PER_CYCLE;
+    each += together > 1.5 ? 0.6 * ends : ends;
+    double rounds = share / together;
+    if (rounds < 8) rounds = (double)cf_cuda_blocks((int64_t)blocks, (int64_t)(problem->threads * together + 0.5));
+    return each * rounds;
+}
+
+#define TILE(from, to, instruction, RATE, ROWS, COLUMNS, DOWN, ACROSS, STAGES, BLOCKS)                                 \
+    static const tile tile_##instruction##_##ROWS##x##COLUMNS = {                                                      \
+        "cf_conv_" #instruction "_u8_" #ROWS "x" #COLUMNS, ROWS, COLUMNS, DOWN * ACROSS * 32, STAGES, BLOCKS, RATE};   \
+    static void launch_##instruction##_##ROWS##x##COLUMNS(const cf_call *call, cf_cuda_queue *queue) {                 \
+        launch(call, queue, &tile_##instruction##_##ROWS##x##COLUMNS);                                                 \
+    }                                                                                                                  \
+    static double estimate_##instruction##_##ROWS##x##COLUMNS(const cf_problem *problem) {                             \
+        return estimate(problem, &tile_##instruction##_##ROWS##x##COLUMNS);                                            \
+    }                                                                                                                  \
+    const cf_kernel cf_conv_##instruction##_u8_##ROWS##x##COLUMNS = {                                                  \
+        .name = "conv_" #instruction "_u8_" #ROWS "x" #COLUMNS,                                                        \
+        .op = CF_OP_CONV,                                                                                              \
+        .compute_from = from,                                                                                          \
+        .compute_to = to,                                                                                              \
+        .refuse = refuse,                                                                                              \
+        .packed_size = packed_size,                                                                                    \
+        .pack = pack,                                                                                                  \
+        .launch = launch_##instruction##_##ROWS##x##COLUMNS,                                                           \
+        .estimate = estimate_##instruction##_##ROWS##x##COLUMNS};
+
+#define MMA(unused, instruction, ...) TILE(75, 0, instruction, MMA_RATE, __VA_ARGS__)
+#define MMA_WIDE(unused, instruction, ...) TILE(80, 0, instruction, MMA_RATE, __VA_ARGS__)
+#define WGMMA(unused, instruction, ...) TILE(90, 90, instruction, WGMMA_RATE, __VA_ARGS__)
+
+CF_CONV_INT8_WGMMA_TILES(WGMMA, )
+CF_CONV_INT8_MMA_TILES(MMA, )
+CF_CONV_INT8_MMA_WIDE_TILES(MMA_WIDE, )
