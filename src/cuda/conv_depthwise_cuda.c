@@ -3,7 +3,7 @@
 #include "cuda/conv_cuda.h"
 
 typedef struct block {
-    const char *function[2][2]; // [5x5 or 3x3][stride 2 or 1]
+    const char *function[3][2][2]; // [F16, bf16, U8][3x3, 5x5][stride 1, 2]
     int wide, high;
 } block;
 
@@ -39,7 +39,8 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const block *b) {
     cf_conv_args args = cf_conv_args_of(call, cf_conv_f32_bytes(call->problem, 1));
     if (args.pixels == 0) return;
     const void *arguments[] = {&args};
-    cf_cuda_launch(queue, b->function[attr->kernel_h == 5][attr->stride == 2],
+    int type = args.in.dtype == CF_F16 ? 0 : args.in.dtype == CF_BF16 ? 1 : 2;
+    cf_cuda_launch(queue, b->function[type][attr->kernel_h == 5][attr->stride == 2],
                    (cf_cuda_shape){cf_cuda_blocks(threads_of(b, &args.out, call->images), THREADS), 1, 1},
                    (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
 }
@@ -54,10 +55,15 @@ static double estimate(const cf_problem *problem, const block *b) {
     return START + work * (share > THREADS ? share : THREADS) / PER_CYCLE;
 }
 
+#define FUNCTIONS(type, size)                                                                                          \
+    {                                                                                                                  \
+        {"cf_conv_depthwise_" type "_3_s1_" size, "cf_conv_depthwise_" type "_3_s2_" size}, {                          \
+            "cf_conv_depthwise_" type "_5_s1_" size, "cf_conv_depthwise_" type "_5_s2_" size                           \
+        }                                                                                                              \
+    }
 #define BLOCK(WIDE, HIGH)                                                                                              \
     static const block block_##WIDE##x##HIGH = {                                                                       \
-        {{"cf_conv_depthwise_3_s1_" #WIDE "x" #HIGH, "cf_conv_depthwise_3_s2_" #WIDE "x" #HIGH},                       \
-         {"cf_conv_depthwise_5_s1_" #WIDE "x" #HIGH, "cf_conv_depthwise_5_s2_" #WIDE "x" #HIGH}},                      \
+        {FUNCTIONS("f16", #WIDE "x" #HIGH), FUNCTIONS("bf16", #WIDE "x" #HIGH), FUNCTIONS("u8", #WIDE "x" #HIGH)},     \
         WIDE,                                                                                                          \
         HIGH};                                                                                                         \
     static void launch_##WIDE##x##HIGH(const cf_call *call, cf_cuda_queue *queue) {                                    \

@@ -118,16 +118,16 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     }
 }
 
-#define DEPTHWISE(KERNEL, STRIDE, WIDE, HIGH, BLOCKS)                                                                  \
+// One kernel a type: a kernel for all of them has the registers of the hungriest.
+#define DEPTHWISE_OF(name, T, DTYPE, KERNEL, STRIDE, WIDE, HIGH, BLOCKS)                                               \
     CF_GLOBAL __launch_bounds__(128, BLOCKS)                                                                           \
-        cf_conv_depthwise_##KERNEL##_s##STRIDE##_##WIDE##x##HIGH(const __grid_constant__ cf_conv_args a) {             \
-        if (a.in.dtype == CF_F16)                                                                                      \
-            depthwise<__half, CF_F16, KERNEL, STRIDE, WIDE, HIGH>(a);                                                  \
-        else if (a.in.dtype == CF_U8)                                                                                  \
-            depthwise<uint8_t, CF_U8, KERNEL, STRIDE, WIDE, HIGH>(a);                                                  \
-        else                                                                                                           \
-            depthwise<__nv_bfloat16, CF_BF16, KERNEL, STRIDE, WIDE, HIGH>(a);                                          \
+        cf_conv_depthwise_##name##_##KERNEL##_s##STRIDE##_##WIDE##x##HIGH(const __grid_constant__ cf_conv_args a) {    \
+        depthwise<T, DTYPE, KERNEL, STRIDE, WIDE, HIGH>(a);                                                            \
     }
+#define DEPTHWISE(...)                                                                                                 \
+    DEPTHWISE_OF(f16, __half, CF_F16, __VA_ARGS__)                                                                     \
+    DEPTHWISE_OF(bf16, __nv_bfloat16, CF_BF16, __VA_ARGS__)                                                            \
+    DEPTHWISE_OF(u8, uint8_t, CF_U8, __VA_ARGS__)
 
 DEPTHWISE(3, 1, 4, 4, 5)
 DEPTHWISE(3, 1, 2, 2, 6)
