@@ -15,7 +15,7 @@ import threading
 import time
 import xml.etree.ElementTree
 
-from server import picture, serving
+from server import SUPPRESSED, picture, serving
 
 CFINE, MODEL = sys.argv[1:3]
 
@@ -67,7 +67,9 @@ def slow():
 
 
 def load(*words, status=0):
-    done = subprocess.run([CFINE, "load", *(() if "--warmup" in words else ("--warmup", "0.1")), *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([CFINE, "load", *(() if "--warmup" in words else ("--warmup", "0.1")), *words],
+                          capture_output=True, text=True, timeout=120,
+                          env=dict(os.environ, LSAN_OPTIONS="suppressions=%s:print_suppressions=0" % SUPPRESSED))
     assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
     return done.stdout, done.stderr
 
