@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cuda/conv_cuda.h"
-#include "cuda/conv_int8_args.h"
+#include "cuda/conv_int8_cuda.h"
 #include "cuda/conv_tiles.h"
 
 typedef struct tile {
@@ -16,7 +16,7 @@ typedef struct tile {
 
 enum { MMA_RATE = 2400, WGMMA_RATE = 3500, ROW_BYTES = CF_CONV_INT8_STEP, CHUNK = 16, MOST = 127 };
 
-static int steps_of(const cf_problem *problem) {
+int cf_conv_int8_steps(const cf_problem *problem) {
     const cf_conv_attr *attr = &problem->attr.conv;
     return (attr->kernel_h * attr->kernel_w * problem->in[0].c + CF_CONV_INT8_STEP - 1) / CF_CONV_INT8_STEP;
 }
@@ -25,10 +25,10 @@ static int steps_of(const cf_problem *problem) {
 // Packing: conv_int8_args.h says what lies where
 
 static size_t weight_bytes_of(const cf_problem *problem) {
-    return (size_t)problem->out[0].c * (size_t)steps_of(problem) * ROW_BYTES;
+    return (size_t)problem->out[0].c * (size_t)cf_conv_int8_steps(problem) * ROW_BYTES;
 }
 
-static size_t packed_size(const cf_problem *problem) {
+size_t cf_conv_int8_packed_size(const cf_problem *problem) {
     return weight_bytes_of(problem) + 3 * cf_conv_bias_bytes(problem) + (size_t)problem->in[0].c;
 }
 
@@ -60,10 +60,10 @@ static float pack_line(const cf_problem *problem, size_t o, int8_t *line, int32_
     return step;
 }
 
-static void pack(const cf_problem *problem, void *packed) {
-    size_t outputs = (size_t)problem->out[0].c, line = (size_t)steps_of(problem) * CF_CONV_INT8_STEP;
+void cf_conv_int8_pack(const cf_problem *problem, void *packed) {
+    size_t outputs = (size_t)problem->out[0].c, line = (size_t)cf_conv_int8_steps(problem) * CF_CONV_INT8_STEP;
     size_t vector = cf_conv_bias_bytes(problem) / sizeof(float);
-    memset(packed, 0, packed_size(problem));
+    memset(packed, 0, cf_conv_int8_packed_size(problem));
     float *bias = (float *)(void *)((char *)packed + weight_bytes_of(problem)), *scale = bias + vector;
     int32_t *offset = (int32_t *)(scale + vector);
     uint8_t *zero = (uint8_t *)(offset + vector);
@@ -74,7 +74,7 @@ static void pack(const cf_problem *problem, void *packed) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-static const char *refuse(const cf_problem *problem) {
+const char *cf_conv_int8_refuse(const cf_problem *problem) {
     const cf_conv_attr *attr = &problem->attr.conv;
     const cf_tensor *in = &problem->in[0];
     if (attr->groups != 1) return "wants one group";
@@ -88,13 +88,13 @@ static const char *refuse(const cf_problem *problem) {
     return cf_conv_refuse_output(problem);
 }
 
-static cf_conv_int8_args args_of(const cf_call *call) {
+cf_conv_int8_args cf_conv_int8_args_of(const cf_call *call) {
     cf_conv_int8_args args = {.conv = cf_conv_args_of(call, weight_bytes_of(call->problem))};
     size_t vector = cf_conv_bias_bytes(call->problem) / sizeof(float);
     args.scale = args.conv.bias + vector;
     args.offset = (const int32_t *)(args.scale + vector);
     args.zero = (const uint8_t *)(args.offset + vector);
-    args.conv.steps = steps_of(call->problem);
+    args.conv.steps = cf_conv_int8_steps(call->problem);
     return args;
 }
 
@@ -114,7 +114,7 @@ static void launch_unaligned(const cf_conv_int8_args *args, cf_cuda_queue *queue
 }
 
 static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
-    cf_conv_int8_args args = args_of(call);
+    cf_conv_int8_args args = cf_conv_int8_args_of(call);
     if (args.conv.pixels == 0) return;
     if ((uintptr_t)args.conv.in.data % CHUNK) {
         launch_unaligned(&args, queue);
@@ -136,7 +136,7 @@ static double estimate(const cf_problem *problem, const tile *t) {
     double load = (double)(t->rows + t->columns) * ROW_BYTES / L2_BYTES;
     double step = multiply > load ? multiply : load, share = blocks / problem->threads;
     double together = share < 1 ? 1 : share < t->blocks ? share : t->blocks;
-    double each = steps_of(problem) * (step * together > STEP_LATENCY ? step * together : STEP_LATENCY);
+    double each = cf_conv_int8_steps(problem) * (step * together > STEP_LATENCY ? step * together : STEP_LATENCY);
     double ends = START + (double)t->rows * t->columns / SUMS_PER_CYCLE;
     each += together > 1.5 ? 0.6 * ends : ends;
     double rounds = share / together;
@@ -158,9 +158,9 @@ static double estimate(const cf_problem *problem, const tile *t) {
         .op = CF_OP_CONV,                                                                                              \
         .compute_from = from,                                                                                          \
         .compute_to = to,                                                                                              \
-        .refuse = refuse,                                                                                              \
-        .packed_size = packed_size,                                                                                    \
-        .pack = pack,                                                                                                  \
+        .refuse = cf_conv_int8_refuse,                                                                                 \
+        .packed_size = cf_conv_int8_packed_size,                                                                       \
+        .pack = cf_conv_int8_pack,                                                                                     \
         .launch = launch_##instruction##_##ROWS##x##COLUMNS,                                                           \
         .estimate = estimate_##instruction##_##ROWS##x##COLUMNS};
 
@@ -171,3 +171,7 @@ static double estimate(const cf_problem *problem, const tile *t) {
 CF_CONV_INT8_WGMMA_TILES(WGMMA, )
 CF_CONV_INT8_MMA_TILES(MMA, )
 CF_CONV_INT8_MMA_WIDE_TILES(MMA_WIDE, )
+
+void cf_conv_int8_launch_unaligned(const cf_call *call, cf_cuda_queue *queue) {
+    launch(call, queue, &tile_mma_64x64);
+}

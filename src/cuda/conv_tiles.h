@@ -56,6 +56,23 @@
     X(Y, share, 128, 192, 2, 4, 3)                                                                                     \
     X(Y, share, 128, 256, 2, 4, 2)
 
+// The same of bytes, X(Y, way, terms of a step, rows, columns, groups, stages, slots): steps of 64 where the channels
+// do not fill 128.
+#define CF_CONV_TMA_INT8_TILES(X, Y)                                                                                   \
+    X(Y, turns, 128, 128, 128, 2, 5, 2)                                                                                \
+    X(Y, turns, 128, 128, 192, 2, 4, 3)                                                                                \
+    X(Y, turns, 128, 64, 192, 2, 5, 3)                                                                                 \
+    X(Y, turns, 128, 64, 128, 3, 6, 2)                                                                                 \
+    X(Y, turns, 128, 128, 64, 2, 6, 2)                                                                                 \
+    X(Y, turns, 128, 64, 64, 2, 8, 2)                                                                                  \
+    X(Y, share, 128, 128, 192, 2, 4, 3)                                                                                \
+    X(Y, share, 128, 128, 256, 2, 4, 2)                                                                                \
+    X(Y, turns, 64, 128, 192, 2, 8, 3)                                                                                 \
+    X(Y, turns, 64, 64, 192, 2, 10, 3)                                                                                 \
+    X(Y, turns, 64, 128, 64, 2, 12, 2)                                                                                 \
+    X(Y, turns, 64, 256, 64, 2, 8, 4)                                                                                  \
+    X(Y, share, 64, 128, 192, 2, 8, 3)
+
 // Bytes, X(Y, instruction, rows, columns, warps down, warps across, stages, blocks): at most 64 KB of shared memory,
 #define CF_CONV_INT8_MMA_TILES(X, Y)                                                                                   \
     X(Y, mma, 64, 64, 2, 2, 4, 3)                                                                                      \

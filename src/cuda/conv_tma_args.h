@@ -8,20 +8,31 @@
 // The ways of a tile, CF_CONV_WAY_<way>: whether warp groups take turns.
 enum { CF_CONV_WAY_share, CF_CONV_WAY_turns };
 
-// Names as in cf_conv_args.
+// Names as in cf_conv_args. A step has 64 terms of 16-bit types, 128 or 64 of bytes.
 typedef struct cf_conv_tma_args {
-    cf_tensor_map in;       // CF_CONV_STEP channels x the tile's pixels; of taps, unless flat_in
-    cf_tensor_map weight;   // CF_CONV_STEP terms x the tile's channels
+    cf_tensor_map in;       // a step's channels x the tile's pixels; of taps, unless flat_in
+    cf_tensor_map weight;   // a step's terms x the tile's channels
     cf_tensor_map out;      // 32 or 64 channels x 16 pixels
     const void *residual;   // NULL: none
     int64_t residual_pixel; // elements from one pixel to the next
     const float *bias;
     int32_t pixels, outputs, channels;
     int32_t tiles, columns;         // in all, and side by side
-    int32_t taps, kernel_w, pieces; // pieces of CF_CONV_STEP channels, the last may be shorter
+    int32_t taps, kernel_w, pieces; // pieces of a step's channels, the last may be shorter
     int32_t flat_in, out_w, out_h, stride, pad_top, pad_left;
     int32_t act;
     float scale, shift;
+
+    // Of bytes only, conv_int8_args.h: sum's unit of each output; and from what its sum starts, [border][outputs
+    // rounded up to 8]: minus the sum of weight * zero point over the taps inside the image, since the copy engine
+    // reads zeros outside. border = ((top * (pad_bottom + 1) + bottom) * (pad_left + 1) + left) * (pad_right + 1) +
+    // right: how many rows and columns of the window lie beyond each edge.
+    const float *unit;
+    const int32_t *offset;
+    int32_t in_w, in_h, kernel_h, pad_bottom, pad_right;
+    int32_t out_bytes; // 1: output and residual are U8, 0: F16
+    float out_scale, residual_scale;
+    int32_t out_zero, residual_zero;
 } cf_conv_tma_args;
 
 #endif

@@ -11,11 +11,14 @@
     X(cf_conv_##instruction##_bf16_##rows##x##columns##_k##splits)
 #define CF_CONV_TMA_KERNELS(X, way, rows, columns, groups, stages, slots)                                              \
     X(cf_conv_tma_f16_##way##_##rows##x##columns) X(cf_conv_tma_bf16_##way##_##rows##x##columns)
+#define CF_CONV_TMA_INT8_KERNELS(X, way, step, rows, columns, groups, stages, slots)                                   \
+    X(cf_conv_tma_u8_##way##_##rows##x##columns##_k##step)
 #define CF_CONV_INT8_TILE_KERNELS(X, instruction, rows, columns, down, across, stages, blocks)                         \
     X(cf_conv_##instruction##_u8_##rows##x##columns)
 #define CF_CONV_KERNELS(X)                                                                                             \
     CF_CONV_TMA_TILES(CF_CONV_TMA_KERNELS, X)                                                                          \
     CF_CONV_TILES(CF_CONV_TILE_KERNELS, X)                                                                             \
+    CF_CONV_TMA_INT8_TILES(CF_CONV_TMA_INT8_KERNELS, X)                                                                \
     CF_CONV_INT8_TILES(CF_CONV_INT8_TILE_KERNELS, X)                                                                   \
     X(cf_conv_cuda_depthwise_4x4)                                                                                      \
     X(cf_conv_cuda_depthwise_2x2) X(cf_conv_cuda_stem) X(cf_conv_cuda_f32) X(cf_conv_cuda_any)

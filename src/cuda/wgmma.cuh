@@ -5,11 +5,13 @@
 #include "cuda/device.cuh"
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-// A tile of rows of 128 bytes, swizzled, eight rows every 1024 bytes, as the instruction wants it described.
-__device__ __forceinline__ uint64_t cf_describe(const void *tile) {
+// A tile of rows of 128 or 64 bytes, swizzled over these, eight rows after eight, as the instruction wants it
+// described.
+template <int ROW_BYTES = 128> __device__ __forceinline__ uint64_t cf_describe(const void *tile) {
+    static_assert(ROW_BYTES == 128 || ROW_BYTES == 64, "the swizzles that we use");
     uint64_t address = __cvta_generic_to_shared(tile);
-    constexpr uint64_t LEADING = 1, EIGHT_ROWS = 1024 / 16, SWIZZLE_128 = 1;
-    return (address & 0x3ffff) >> 4 | LEADING << 16 | EIGHT_ROWS << 32 | SWIZZLE_128 << 62;
+    constexpr uint64_t LEADING = 1, EIGHT_ROWS = 8 * ROW_BYTES / 16, SWIZZLE = ROW_BYTES == 128 ? 1 : 2;
+    return (address & 0x3ffff) >> 4 | LEADING << 16 | EIGHT_ROWS << 32 | SWIZZLE << 62;
 }
 
 // d[0 .. N/2-1] += 64 rows of a by N rows of b, 16 terms. Of column 8j + 2(lane % 4) + i, rows 16(warp % 4) + lane / 4

@@ -5,7 +5,7 @@
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define BODY(T, WAY, ROWS, COLUMNS, GROUPS, STAGES, SLOTS)                                                             \
-    conv_tma<T, CF_CONV_WAY_##WAY, ROWS, COLUMNS, GROUPS, STAGES, SLOTS>(a);
+    conv_tma<T, CF_CONV_WAY_##WAY, CF_CONV_STEP_BYTES, ROWS, COLUMNS, GROUPS, STAGES, SLOTS>(a);
 #else
 #define BODY(...) // never launched on other chips
 #endif

@@ -13,47 +13,168 @@
 #include "cuda/kernels/conv.cuh"
 #include "cuda/mma.cuh"
 #include "cuda/tma.cuh"
-#include "cuda/wgmma.cuh"
+#include "cuda/wgmma_bytes.cuh"
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-enum { TMA_ROW_BYTES = 128 };
+// What multiplies elements of this type, 32 bytes of a row at once.
+template <typename T, int COLUMNS> struct tma_product {
+    typedef float sum;
+    static __device__ __forceinline__ void add(float (&d)[COLUMNS / 2], uint64_t a, uint64_t b) {
+        cf_matrix_product<COLUMNS>::add(d, a, b, T());
+    }
+};
+template <int COLUMNS> struct tma_product<uint8_t, COLUMNS> {
+    typedef int sum;
+    static __device__ __forceinline__ void add(int (&d)[COLUMNS / 2], uint64_t a, uint64_t b) {
+        cf_byte_product<COLUMNS>::add(d, a, b);
+    }
+};
 
 // Channels that a warp stores at once, and the bytes of such a piece: 16 pixels.
 __host__ __device__ constexpr int piece_width(int columns) {
     return columns % 64 ? 32 : 64;
 }
 
-// Where 16 bytes of a row of a piece lie: the pattern of the map's swizzle.
-template <int WIDTH> __device__ __forceinline__ uint32_t piece_place(int row, int chunk) {
-    return WIDTH == 64 ? row * 128 + ((chunk ^ (row % 8)) * 16) : row * 64 + ((chunk ^ (row / 2 % 4)) * 16);
+// Where 16 bytes of a row of a piece lie, of rows of 128 or 64 bytes: the pattern of the map's swizzle.
+template <int BYTES> __device__ __forceinline__ uint32_t piece_place(int row, int chunk) {
+    return BYTES == 128 ? row * 128 + ((chunk ^ (row % 8)) * 16) : row * 64 + ((chunk ^ (row / 2 % 4)) * 16);
 }
 
 // Copies the residual of a piece into its slot.
 template <typename T, int WIDTH>
-__device__ __forceinline__ void copy_residual(const cf_conv_tma_args &a, unsigned char *slot, int m, int o) {
-    constexpr int CHUNKS = WIDTH / 8;
+__device__ __forceinline__ void copy_rows(const cf_conv_tma_args &a, unsigned char *slot, int m, int o) {
+    constexpr int EACH = 16 / sizeof(T), CHUNKS = WIDTH / EACH;
 #pragma unroll
     for (int i = threadIdx.x % 32; i < 16 * CHUNKS; i += 32) {
         int row = i / CHUNKS, chunk = i % CHUNKS;
-        bool there = m + row < a.pixels && o + chunk * 8 < a.outputs;
+        bool there = m + row < a.pixels && o + chunk * EACH < a.outputs;
         const T *from = static_cast<const T *>(a.residual);
-        cf_copy16<false>(slot + piece_place<WIDTH>(row, chunk),
-                         there ? from + (m + row) * a.residual_pixel + o + chunk * 8 : from, there);
+        cf_copy16<false>(slot + piece_place<WIDTH * sizeof(T)>(row, chunk),
+                         there ? from + (m + row) * a.residual_pixel + o + chunk * EACH : from, there);
     }
+}
+
+template <typename T, int WIDTH>
+__device__ __forceinline__ void copy_residual(const cf_conv_tma_args &a, unsigned char *slot, int m, int o) {
+    if (sizeof(T) == 2)
+        copy_rows<T, WIDTH>(a, slot, m, o);
+    else if (a.out_bytes)
+        copy_rows<uint8_t, WIDTH>(a, slot, m, o);
+    else
+        copy_rows<__half, WIDTH>(a, slot, m, o);
+}
+
+// How many rows and columns of pixel m's window lie beyond which edge, as one number: conv_tma_args.h.
+__device__ __forceinline__ int border_of(const cf_conv_tma_args &a, unsigned m) {
+    unsigned line = m / (unsigned)a.out_w, n = line / (unsigned)a.out_h;
+    int x = (int)(m - line * a.out_w) * a.stride - a.pad_left, y = (int)(line - n * a.out_h) * a.stride - a.pad_top;
+    int top = max(-y, 0), bottom = min(max(y + a.kernel_h - a.in_h, 0), a.pad_bottom);
+    int left = max(-x, 0), right = min(max(x + a.kernel_w - a.in_w, 0), a.pad_right);
+    return ((top * (a.pad_bottom + 1) + bottom) * (a.pad_left + 1) + left) * (a.pad_right + 1) + right;
+}
+
+// What a thread's sums start from; m: the first row of its warp.
+template <int HIGH, int COLUMNS>
+__device__ __forceinline__ void start_sums(const cf_conv_tma_args &, float (&)[HIGH][COLUMNS / 2], int, int) {}
+
+template <int HIGH, int COLUMNS>
+__device__ __forceinline__ void start_sums(const cf_conv_tma_args &a, int (&sum)[HIGH][COLUMNS / 2], int m, int o) {
+    int lane = threadIdx.x % 32, line = (a.outputs + 7) / 8 * 8;
+#pragma unroll
+    for (int i = 0; i < HIGH; i++)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            int row = min(m + i * 64 + h * 8 + lane / 4, a.pixels - 1);
+            const int *from = a.offset + (a.flat_in ? 0 : border_of(a, row) * line) + o + lane % 4 * 2;
+#pragma unroll
+            for (int j = 0; j < COLUMNS / 8; j++) {
+                int2 start = o + j * 8 < a.outputs ? *reinterpret_cast<const int2 *>(from + j * 8) : int2{};
+                sum[i][4 * j + 2 * h] = start.x, sum[i][4 * j + 2 * h + 1] = start.y;
+            }
+        }
+}
+
+// The sums of a piece, WIDTH channels from o on, with the bias.
+template <int WIDTH>
+__device__ __forceinline__ void add_bias(const cf_conv_tma_args &a, const float *sum, float (&v)[WIDTH / 2], int o) {
+    const float *bias = a.bias + o + threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int j = 0; j < WIDTH / 8; j++) {
+        float2 b = o + j * 8 < a.outputs ? *reinterpret_cast<const float2 *>(bias + j * 8) : float2{};
+#pragma unroll
+        for (int k = 0; k < 4; k++) v[4 * j + k] = sum[4 * j + k] + (k % 2 ? b.y : b.x);
+    }
+}
+
+template <int WIDTH>
+__device__ __forceinline__ void add_bias(const cf_conv_tma_args &a, const int *sum, float (&v)[WIDTH / 2], int o) {
+    const float *bias = a.bias + o + threadIdx.x % 4 * 2, *unit = a.unit + o + threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int j = 0; j < WIDTH / 8; j++) {
+        bool there = o + j * 8 < a.outputs;
+        float2 b = there ? *reinterpret_cast<const float2 *>(bias + j * 8) : float2{};
+        float2 u = there ? *reinterpret_cast<const float2 *>(unit + j * 8) : float2{};
+#pragma unroll
+        for (int k = 0; k < 4; k++) v[4 * j + k] = fmaf((float)sum[4 * j + k], k % 2 ? u.y : u.x, k % 2 ? b.y : b.x);
+    }
+}
+
+// Adds the residual, which lies in the slot, and puts the piece there.
+template <typename T, int WIDTH>
+__device__ __forceinline__ void put_piece(const cf_conv_tma_args &a, float (&v)[WIDTH / 2], unsigned char *slot) {
+    int lane = threadIdx.x % 32;
+    // Lane l gives the address of row l % 8 of matrix l / 8: rows 0-7 and 8-15 of one chunk, then of the next.
+#pragma unroll
+    for (int j = 0; j < WIDTH / 8; j += 2) {
+        unsigned char *at = slot + piece_place<WIDTH * 2>(lane % 16, j + lane / 16);
+        uint32_t r[4];
+        if (a.residual) {
+            cf_load_matrices(r, at);
+#pragma unroll
+            for (int k = 0; k < 4; k++) {
+                float2 more = cf_unpack(r[k], T());
+                v[4 * j + 2 * k] += more.x, v[4 * j + 2 * k + 1] += more.y;
+            }
+        }
+#pragma unroll
+        for (int k = 0; k < 4; k++) r[k] = cf_pack(v[4 * j + 2 * k], v[4 * j + 2 * k + 1], T());
+        cf_store_matrices(at, r);
+    }
+}
+
+// Rounds to nearest even and saturates, as cf_to_bytes: the byte is the lowest of the result. Above 2^23, FP32 has no
+// fractions, and its last bits are an integer's.
+__device__ __forceinline__ uint32_t byte_bits(float v, float inverse, float zero) {
+    return __float_as_uint(fminf(fmaxf(fmaf(v, inverse, zero), 0.f), 255.f) + 12582912.f);
+}
+
+template <int WIDTH>
+__device__ __forceinline__ void put_bytes(const cf_conv_tma_args &a, float (&v)[WIDTH / 2], unsigned char *slot) {
+    int lane = threadIdx.x % 32;
+    float inverse = 1.f / a.out_scale, zero = (float)a.out_zero;
+#pragma unroll
+    for (int j = 0; j < WIDTH / 8; j++)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            uint16_t *at = reinterpret_cast<uint16_t *>(slot + piece_place<WIDTH>(lane / 4 + h * 8, j / 2) + j % 2 * 8 +
+                                                        lane % 4 * 2);
+            float low = v[4 * j + 2 * h], high = v[4 * j + 2 * h + 1];
+            if (a.residual) {
+                int more = *at;
+                low += (float)((more & 255) - a.residual_zero) * a.residual_scale;
+                high += (float)((more >> 8) - a.residual_zero) * a.residual_scale;
+            }
+            *at = (uint16_t)__byte_perm(byte_bits(low, inverse, zero), byte_bits(high, inverse, zero), 0x0040);
+        }
 }
 
 // Ends one piece: 16 pixels from m on, WIDTH channels from o on; `sum` as wgmma left it. With a residual, that lies in
 // the slot.
-template <typename T, int WIDTH>
-__device__ __forceinline__ void finish_piece(const cf_conv_tma_args &a, float (&v)[WIDTH / 2], unsigned char *slot,
-                                             int m, int o) {
-    int lane = threadIdx.x % 32;
-    const float *bias = a.bias + o + lane % 4 * 2;
-#pragma unroll
-    for (int j = 0; j < WIDTH / 8; j++) {
-        float2 b = o + j * 8 < a.outputs ? *reinterpret_cast<const float2 *>(bias + j * 8) : float2{};
-        v[4 * j] += b.x, v[4 * j + 1] += b.y, v[4 * j + 2] += b.x, v[4 * j + 3] += b.y;
-    }
+template <typename T, int WIDTH, typename S>
+__device__ __forceinline__ void finish_piece(const cf_conv_tma_args &a, const S *sum, unsigned char *slot, int m,
+                                             int o) {
+    float v[WIDTH / 2];
+    add_bias<WIDTH>(a, sum, v, o);
     if (a.act == CF_ACT_RELU) {
 #pragma unroll
         for (int k = 0; k < WIDTH / 2; k++) v[k] = fmaxf(v[k], 0.f);
@@ -69,33 +190,24 @@ __device__ __forceinline__ void finish_piece(const cf_conv_tma_args &a, float (&
     }
 #pragma unroll
     for (int k = 0; k < WIDTH / 2; k++) v[k] = fmaf(v[k], a.scale, a.shift);
-        // Lane l gives the address of row l % 8 of matrix l / 8: rows 0-7 and 8-15 of one chunk, then of the next.
-#pragma unroll
-    for (int j = 0; j < WIDTH / 8; j += 2) {
-        unsigned char *at = slot + piece_place<WIDTH>(lane % 16, j + lane / 16);
-        uint32_t r[4];
-        if (a.residual) {
-            cf_load_matrices(r, at);
-#pragma unroll
-            for (int k = 0; k < 4; k++) {
-                float2 more = cf_unpack(r[k], T());
-                v[4 * j + 2 * k] += more.x, v[4 * j + 2 * k + 1] += more.y;
-            }
-        }
-#pragma unroll
-        for (int k = 0; k < 4; k++) r[k] = cf_pack(v[4 * j + 2 * k], v[4 * j + 2 * k + 1], T());
-        cf_store_matrices(at, r);
-    }
+    if constexpr (sizeof(T) == 2)
+        put_piece<T, WIDTH>(a, v, slot);
+    else if (a.out_bytes)
+        put_bytes<WIDTH>(a, v, slot);
+    else
+        put_piece<__half, WIDTH>(a, v, slot);
     cf_show_to_engines();
     __syncwarp();
-    if (lane == 0) cf_store_box(&a.out, o, m, slot);
+    if (threadIdx.x % 32 == 0) cf_store_box(&a.out, o, m, slot);
 }
 
-template <typename T, bool TURNS, int ROWS, int COLUMNS, int GROUPS, int STAGES, int SLOTS>
+// ROW_BYTES of a row of each operand are a step's.
+template <typename T, bool TURNS, int ROW_BYTES, int ROWS, int COLUMNS, int GROUPS, int STAGES, int SLOTS>
 __device__ __forceinline__ void conv_tma(const cf_conv_tma_args &a) {
     constexpr int HIGH = ROWS / 64 / (TURNS ? 1 : GROUPS), WIDTH = piece_width(COLUMNS);
     static_assert(ROWS == HIGH * 64 * (TURNS ? 1 : GROUPS), "a warp group has whole products");
-    constexpr int A_BYTES = ROWS * TMA_ROW_BYTES, STAGE_BYTES = A_BYTES + COLUMNS * TMA_ROW_BYTES;
+    typedef tma_product<T, COLUMNS> product;
+    constexpr int A_BYTES = ROWS * ROW_BYTES, STAGE_BYTES = A_BYTES + COLUMNS * ROW_BYTES;
     constexpr int SLOT_BYTES = 16 * WIDTH * 2, PIECES = HIGH * COLUMNS / WIDTH;
     extern __shared__ __align__(1024) unsigned char shared[];
     unsigned char *slots = shared + STAGES * STAGE_BYTES;
@@ -134,7 +246,7 @@ __device__ __forceinline__ void conv_tma(const cf_conv_tma_args &a) {
                 else
                     cf_copy_taps(to, &a.in, c, x, y, n, kx, ky, full + stage);
                 if (++stage == STAGES) stage = 0, phase ^= 1;
-                c += CF_CONV_STEP;
+                c += ROW_BYTES / (int)sizeof(T);
                 if (c >= a.channels) {
                     c = 0, tap++;
                     if (++kx == a.kernel_w) kx = 0, ky++;
@@ -162,23 +274,24 @@ __device__ __forceinline__ void conv_tma(const cf_conv_tma_args &a) {
                 cf_end_copies();
             }
         }
+        typename product::sum sum[HIGH][COLUMNS / 2] = {};
+        start_sums<HIGH, COLUMNS>(a, sum, m0, o0);
         unsigned at = turn * (unsigned)steps, stage = at % STAGES, phase = at / STAGES % 2;
         // A stage's phases are told apart by parity only, so nobody may wait for one before the last but one is over.
         if (TURNS) cf_wait_phase(turns + group, (turn / GROUPS + (group == 0)) % 2);
         turn += TURNS ? GROUPS : 1;
-        float sum[HIGH][COLUMNS / 2] = {};
         int before = -1;
         for (int step = 0; step < steps; step++) {
             cf_wait_phase(full + stage, phase);
             const unsigned char *from = shared + stage * STAGE_BYTES;
-            const unsigned char *mine = from + (TURNS ? 0 : group * HIGH * 64 * TMA_ROW_BYTES);
+            const unsigned char *mine = from + (TURNS ? 0 : group * HIGH * 64 * ROW_BYTES);
             cf_begin_products();
 #pragma unroll
-            for (int k = 0; k < CF_CONV_STEP / 16; k++)
+            for (int k = 0; k < ROW_BYTES / 32; k++)
 #pragma unroll
                 for (int i = 0; i < HIGH; i++)
-                    cf_matrix_product<COLUMNS>::add(sum[i], cf_describe(mine + i * 64 * TMA_ROW_BYTES + k * 32),
-                                                    cf_describe(from + A_BYTES + k * 32), T());
+                    product::add(sum[i], cf_describe<ROW_BYTES>(mine + i * 64 * ROW_BYTES + k * 32),
+                                 cf_describe<ROW_BYTES>(from + A_BYTES + k * 32));
             cf_end_products();
             if (TURNS && step + 1 == steps && threadIdx.x % 128 == 0) cf_arrive(turns + (group + 1) % GROUPS);
             cf_wait_products<1>();
@@ -201,10 +314,7 @@ __device__ __forceinline__ void conv_tma(const cf_conv_tma_args &a) {
             else if (lane == 0 && p >= SLOTS)
                 cf_wait_stores<SLOTS - 1>();
             __syncwarp();
-            float v[WIDTH / 2];
-#pragma unroll
-            for (int k = 0; k < WIDTH / 2; k++) v[k] = sum[p * WIDTH / COLUMNS][p * WIDTH % COLUMNS / 2 + k];
-            finish_piece<T, WIDTH>(a, v, here, m, o);
+            finish_piece<T, WIDTH>(a, &sum[p * WIDTH / COLUMNS][p * WIDTH % COLUMNS / 2], here, m, o);
             if (a.residual) {
                 if (p + SLOTS < PIECES) {
                     if (lane == 0) cf_wait_stores<0>();
