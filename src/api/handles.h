@@ -50,7 +50,7 @@ static inline void cf_write_info(void *theirs, const void *ours, size_t size) {
 // Raises the operators that the options name (api_measured.c). Behind the precision passes.
 cfine_status cf_raise_operators(cf_graph *graph, const cfine_plan_options *options, cfine_error *err);
 
-// Runs both plans in turns on their device: *winner is 1 if the second one is faster, else 0.
+// Runs both plans in turns on their device: *winner is 0 if the first one is clearly faster, else 1.
 cfine_status cf_plan_race(cf_plan *first, cf_plan *second, int *winner, cfine_error *error);
 // "cpu" (or NULL), "cuda", "cuda:N".
 cfine_status cf_parse_device(const char *device, cf_backend *backend, int32_t *ordinal, cfine_error *error);
