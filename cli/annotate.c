@@ -73,8 +73,7 @@ static int check_different(const cli_annotations *annotations, const cli_inputs 
 }
 
 static int check_not_input(const char *output, const char *input) {
-    struct stat a, b;
-    if (stat(output, &a) != 0 || stat(input, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino) return CLI_OK;
+    if (!cli_same_file(output, input)) return CLI_OK;
     cli_error("--out: %s would be replaced by its annotated copy; choose another folder", input);
     return CLI_USAGE;
 }

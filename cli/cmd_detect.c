@@ -6,6 +6,7 @@
 #include "inputs.h"
 #include "message.h"
 #include "model_args.h"
+#include "output_file.h"
 #include "verbs.h"
 
 typedef struct {
@@ -86,6 +87,12 @@ static int detect(const detect_args *args, const cli_devices *devices, const cli
             return status;
         }
     }
+    for (size_t i = 0; args->raw && i < inputs->count; i++)
+        if (cli_same_file(args->raw, inputs->paths[i])) {
+            cli_error("--raw: %s would be replaced by the raw outputs; give it another name", inputs->paths[i]);
+            cli_annotations_release(&copies);
+            return CLI_USAGE;
+        }
     // Decoding begins while the model is opened.
     double start = cli_seconds();
     run.batch = args->model.batch == CFINE_BATCH_AUTO ? CFINE_BATCH_AUTO_MOST

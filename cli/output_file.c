@@ -98,6 +98,11 @@ void cli_output_abort(cli_output_file *file) {
     forget(file);
 }
 
+int cli_same_file(const char *one, const char *other) {
+    struct stat a, b;
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 int cli_output_save(const char *path, const void *data, size_t size) {
     cli_output_file file;
     if (!cli_output_open(&file, path)) return 0;

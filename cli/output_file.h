@@ -20,6 +20,9 @@ int cli_output_write(cli_output_file *file, const void *data, size_t size);
 int cli_output_close(cli_output_file *file);
 void cli_output_abort(cli_output_file *file);
 
+// Whether both names lead to one existing file: what is written to one would replace the other.
+int cli_same_file(const char *one, const char *other);
+
 // All three at once.
 int cli_output_save(const char *path, const void *data, size_t size);
 

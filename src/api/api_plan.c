@@ -43,7 +43,8 @@ cfine_status cf_parse_device(const char *device, cf_backend *backend, int32_t *o
     char *end = NULL;
     long number = strncmp(device, "cuda:", 5) ? -1 : strtol(device + 5, &end, 10);
     if (number < 0 || number >= CF_CUDA_MAX_DEVICES || *end || end == device + 5)
-        return cf_fail(error, CFINE_ERROR_ARGUMENT, "device '%s': must be cpu, cuda or cuda:NUMBER", device);
+        return cf_fail(error, CFINE_ERROR_ARGUMENT, "device '%s': must be cpu, cuda, or cuda:N with N from 0 to %d",
+                       device, CF_CUDA_MAX_DEVICES - 1);
     *ordinal = (int32_t)number;
     return CFINE_OK;
 }

@@ -161,9 +161,11 @@ static cfine_status open_any(const char *path, cf_checkpoint *checkpoint, cfine_
     CF_TRY(looks_official(path, &official, err));
     if (official || ends_with(path, ".pth") || ends_with(path, ".pt")) return open_official(path, checkpoint, err);
     if (!ends_with(path, ".safetensors"))
-        return cf_fail(err, CFINE_ERROR_FORMAT,
-                       "%s: is no checkpoint: expected a Hugging Face directory, a .safetensors in one, or a .pth",
-                       path);
+        return cf_fail(
+            err, CFINE_ERROR_FORMAT,
+            "%s: is neither a checkpoint (a Hugging Face directory, a .safetensors in one, or a .pth) nor a whole "
+            "plan of cfine build",
+            path);
     return open_hugging_face(path, folder, 1, checkpoint, err);
 }
 

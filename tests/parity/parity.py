@@ -125,7 +125,7 @@ def cfine_answers(size, model, side, options):
     def answer(photos, index):
         ours = os.path.join(options.work, f"{size.replace(' ', '-')}-ours-{index}.safetensors")
         command = [options.cfine, "detect", "--model", model, "--no-orientation", "--raw", ours, "--json",
-                   "--precision", options.precision, "--size", f"{side}x{side}"] + (["--cpu", options.cpu] if options.cpu else [])
+                   "--precision", options.precision, "--size", f"{side}x{side}", "--device", options.device] + (["--cpu", options.cpu] if options.cpu else [])
         return must(command + photos), ours
     return answer
 
@@ -139,6 +139,8 @@ def main():
     parser.add_argument("--side", type=int, help="of the images that they are drawn for (default: 640, of L 192)")
     parser.add_argument("--photos", type=int, default=10)
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, as cfine's --device (default: cpu)")
+    parser.add_argument("--judged", action="store_true", help="leave out the draws that are only told")
     parser.add_argument("--cpu", help="limit the instruction sets, as cfine's --cpu")
     parser.add_argument("--no-pth", action="store_true")
     parser.add_argument("--double", action="store_true", help="compare with the reference in double precision")
@@ -158,6 +160,8 @@ def main():
     good = True
     for size in options.size:
         for calm in (False, True) if size in DEEP else (False,):
+            if options.judged and size in DEEP and not calm:
+                continue
             good &= rows_of(size, calm, photos, options)
     sys.exit(0 if good else 1)
 

@@ -347,7 +347,7 @@ static void wrong_paths_are_explained(void **state) {
     assert_fails(cf_checkpoint_open(path, &checkpoint, &error), CFINE_ERROR_NOT_FOUND, "none.pth");
     write_text(directory, "notes", "hello");
     snprintf(path, sizeof path, "%s/notes", directory);
-    assert_fails(cf_checkpoint_open(path, &checkpoint, &error), CFINE_ERROR_FORMAT, "is no checkpoint");
+    assert_fails(cf_checkpoint_open(path, &checkpoint, &error), CFINE_ERROR_FORMAT, "is neither a checkpoint");
     remove_file(directory, "notes");
     write_text(directory, "config.json", "{\"model_type\":\"d_fine\"}");
     assert_fails(cf_checkpoint_open(directory, &checkpoint, &error), CFINE_ERROR_NOT_FOUND, "model.safetensors");

@@ -180,12 +180,19 @@ __device__ __forceinline__ int64_t cf_pixel_offset(const cf_conv_args &a, const 
 }
 
 // Bias, activation, affine block, residual, store: channels o .. o+7 of output pixel m. o is a multiple of 8.
+// EXACT: exponentials to the last place, for FP32 throughout; what is rounded to 16 bits does not see the difference.
+template <bool EXACT = false>
 __device__ __forceinline__ void cf_conv_finish8(const cf_conv_args &a, unsigned m, int o, cf_eight e) {
     int count = min(8, a.out.c - o);
     cf_eight bias = cf_load8_f32(a.bias + o);
 #pragma unroll
     for (int i = 0; i < 8; i++) e.v[i] += bias.v[i];
-    cf_activate8(a.attr.act, e);
+    if (EXACT) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) e.v[i] = cf_activate(a.attr.act, e.v[i]);
+    } else {
+        cf_activate8(a.attr.act, e);
+    }
     if (a.attr.affine) {
 #pragma unroll
         for (int i = 0; i < 8; i++) e.v[i] = e.v[i] * a.attr.scale + a.attr.shift;

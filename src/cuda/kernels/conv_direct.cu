@@ -70,6 +70,6 @@ CF_GLOBAL __launch_bounds__(128) cf_conv_stem(const __grid_constant__ cf_conv_ar
 #pragma unroll
             for (int i = 0; i < 8; i++) e.v[i] = fmaf(in[k], w.v[i], e.v[i]);
         }
-        cf_conv_finish8(a, m, o, e);
+        cf_conv_finish8<true>(a, m, o, e);
     }
 }

@@ -2,10 +2,12 @@
 // Convolution of FP32 inputs in FP32: products of tiles from shared memory, by ordinary multiply-adds.
 #include "cuda/kernels/conv.cuh"
 
-enum { TERMS = 16, COLUMNS = 64, ACROSS = 8, DOWN = 16, THREADS = ACROSS * DOWN };
+// CHUNK steps make a sum of their own: 64 products, as on the CPU. The error of a sum grows with its length, and that
+// of FP32 is what everything else is compared with (docs/performance.md, CPU convolution kernels).
+enum { TERMS = 16, CHUNK = 4, COLUMNS = 64, ACROSS = 8, DOWN = 16, THREADS = ACROSS * DOWN };
 
 static __device__ __noinline__ void finish(const cf_conv_args &a, unsigned m, int o, cf_eight e) {
-    cf_conv_finish8(a, m, o, e);
+    cf_conv_finish8<true>(a, m, o, e);
 }
 
 // A block makes 16 * HIGH pixels x 64 channels, a thread HIGH x 8 of them, over one tap and 16 channels at a time.
@@ -58,7 +60,7 @@ template <int HIGH> __device__ __forceinline__ void conv_f32(const cf_conv_args 
     cf_wait_before();
     cf_let_next_start();
     int across = threadIdx.x % ACROSS * 8, down = threadIdx.x / ACROSS * HIGH; // what this thread multiplies
-    float sum[HIGH][8] = {};
+    float sum[HIGH][8] = {}, chunk[HIGH][8] = {};
     load();
     for (int step = 0; step < a.steps; step++) {
         __syncthreads();
@@ -82,7 +84,13 @@ template <int HIGH> __device__ __forceinline__ void conv_f32(const cf_conv_args 
 #pragma unroll
             for (int i = 0; i < HIGH; i++)
 #pragma unroll
-                for (int j = 0; j < 8; j++) sum[i][j] = fmaf(x[i], w.v[j], sum[i][j]);
+                for (int j = 0; j < 8; j++) chunk[i][j] = fmaf(x[i], w.v[j], chunk[i][j]);
+        }
+        if (step % CHUNK == CHUNK - 1 || step + 1 == a.steps) {
+#pragma unroll
+            for (int i = 0; i < HIGH; i++)
+#pragma unroll
+                for (int j = 0; j < 8; j++) sum[i][j] += chunk[i][j], chunk[i][j] = 0.f;
         }
     }
     if (o0 + across >= a.out.c) return;

@@ -25,3 +25,5 @@ mkdir full
 ln -s /dev/full full/a.jpg
 detect --out full a.jpg b.PNG
 ls full
+detect --raw a.jpg a.jpg # would be replaced
+cmp -s a.jpg other/a.jpg && echo "a.jpg: still there"
