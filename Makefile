@@ -16,7 +16,7 @@ help:
 	@echo "  make demo      install what is missing, build, find the objects in six bundled scenes"
 	@echo "  make test      install what is missing, build, run every test"
 	@echo
-	@echo "  make build     build/release: the command and the libraries"
+	@echo "  make build     build/release: the command, the library, the backend for Triton"
 	@echo "  make check     the quick tests only (seconds)"
 	@echo "  make test-gpu  every GPU kernel and the bundled model on this machine's GPU"
 	@echo "  make asan      every test under the address and undefined-behaviour sanitizers"
@@ -33,7 +33,7 @@ packages:
 	$(INSTALL) build
 
 build: packages
-	@cmake --preset release && cmake --build --preset release --target cfine_cli cfine
+	@cmake --preset release && cmake --build --preset release --target cfine_cli cfine triton_cfine
 
 demo: build
 	@[ -d $(SCENES) ] || { echo "make demo: the bundled model is not in this checkout ($(SCENES) is missing)" >&2; exit 1; }

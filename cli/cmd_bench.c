@@ -400,6 +400,10 @@ static int read_lists(bench *run) {
                                  "--queries and --sweep");
     if (status == CLI_OK) status = check_picture_names(args);
     lists->calibrations = args->calibrations;
+    int int8 = args->table;
+    for (int i = 0; i < lists->precisions.count; i++) int8 |= CFINE_FP32 + lists->precisions.items[i] == CFINE_INT8;
+    if (status == CLI_OK && args->calibrations.count && !int8)
+        status = cli_usage(verb, "--calibration is for precision int8 alone: --precision int8, or leave it out");
     if (status == CLI_OK && args->json && (args->markdown || args->profile))
         status = cli_usage(verb, "--json goes with neither --markdown nor --profile");
     return status;
@@ -409,6 +413,7 @@ static int run_verb(int argc, char **argv) {
     bench_args args = {.warmup = 3, .seconds = 3, .patience = 600};
     int operands, status;
     if (!cli_parse(&cli_verb_bench, argc, argv, &args, &operands, &status)) return status;
+    if (args.precisions) args.model.precision = CFINE_FP32; // of rows without another
     bench run = {.args = &args};
     status = read_lists(&run);
     if (status != CLI_OK) return status;

@@ -141,7 +141,8 @@ const cli_verb cli_verb_detect = {
     .operands_least = 1,
     .operands_most = -1,
     .about = "An INPUT is an image (JPEG, PNG, WebP, BMP, PNM), a folder of images, a pattern, or - for standard\n"
-             "input. An image that cannot be read is reported and left out; the exit status is then 1.\n",
+             "input: one image, however often it is named. An image that cannot be read is reported and left out;\n"
+             "the exit status is then 1.\n",
     .example = "cfine detect photo.jpg\n"
                "cfine detect --model dfine-nano-coco --threshold 0.3 --json photos/ > found.jsonl\n"
                "cfine detect --out drawn 'photos/*.jpg'\n",

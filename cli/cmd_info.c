@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cfine/cfine.h"
+#include "common/failure.h"
 #include "heap.h"
 #include "message.h"
 #include "model_args.h"
@@ -34,6 +35,7 @@ typedef struct {
     cfine_model_info model_info;
     cfine_plan_info plan_info;
     cfine_accuracy measured; // images 0: nothing was
+    cfine_error unfit;       // plan is NULL: why there is none of the model as it is
 } subject;
 
 static int is_plan_name(const char *name) {
@@ -41,16 +43,33 @@ static int is_plan_name(const char *name) {
     return dot && strcmp(dot, ".plan") == 0;
 }
 
+static int is_given(const cfine_plan_options *o) {
+    return o->width || o->queries || o->decoder_layers || o->batch || o->precision || o->calibration || o->device;
+}
+
+// A model that cannot run as it is (a .pth tells neither size nor queries, for which defaults stand) is described
+// without a plan.
 static cfine_status open_subject(subject *it, const cfine_plan_options *plan_options, cfine_error *error) {
     it->model_info = CFINE_INIT(cfine_model_info);
     it->plan_info = CFINE_INIT(cfine_plan_info);
     cfine_status status;
     if (it->name && is_plan_name(it->name)) {
         status = cfine_plan_open(it->name, &it->plan, error);
+        cfine_error why;
+        if (status == CFINE_OK && (status = cfine_plan_check(it->plan, plan_options, &why)) != CFINE_OK)
+            common_fail(error, status, "%s: %s", it->name, why.message);
     } else {
         status = cfine_model_open(it->name, &it->model, error);
         if (status == CFINE_OK) status = cfine_model_get_info(it->model, &it->model_info, error);
         if (status == CFINE_OK) status = cfine_plan_build(it->model, plan_options, &it->plan, error);
+        if (status == CFINE_ERROR_ARGUMENT && it->model && !is_given(plan_options)) {
+            const cfine_model_info *model = &it->model_info;
+            it->unfit = *error;
+            it->plan_info.family = model->family, it->plan_info.size = model->size;
+            it->plan_info.labels = model->labels, it->plan_info.queries = model->queries;
+            it->plan_info.decoder_layers = model->decoder_layers;
+            return CFINE_OK;
+        }
     }
     it->measured = CFINE_INIT(cfine_accuracy);
     if (status == CFINE_OK) status = cfine_plan_get_info(it->plan, &it->plan_info, error);
@@ -87,6 +106,12 @@ static void print_text(const subject *it) {
     }
     printf("classes      %d\n", plan->labels);
     printf("queries      %d, %d decoder layers\n", plan->queries, plan->decoder_layers);
+    if (!it->plan) {
+        fputs("plan         none: ", stdout);
+        cli_print_text(stdout, it->unfit.message);
+        putchar('\n');
+        return;
+    }
     printf("plan         %s, batch %d, %dx%d, %d steps\n", cli_precisions[plan->precision - CFINE_FP32], plan->batch,
            plan->width, plan->height, plan->steps);
     printf("device       %s\n", plan->device);
@@ -96,13 +121,35 @@ static void print_text(const subject *it) {
            (double)plan->workspace_bytes / 1e6);
 }
 
+static const char *label_of(const subject *it, int i) {
+    return it->plan ? cfine_plan_label(it->plan, i) : cfine_model_label(it->model, i);
+}
+
 static void print_labels_text(const subject *it) {
     for (int i = 0; i < it->plan_info.labels; i++) {
-        const char *label = cfine_plan_label(it->plan, i);
+        const char *label = label_of(it, i);
         printf("%5d  ", i);
         cli_print_text(stdout, label ? label : "?");
         putchar('\n');
     }
+}
+
+static void print_json_plan(const subject *it) {
+    const cfine_plan_info *plan = &it->plan_info;
+    printf(", \"precision\": \"%s\", \"batch\": %d, \"width\": %d, \"height\": %d, \"steps\": %d, \"device\": ",
+           cli_precisions[plan->precision - CFINE_FP32], plan->batch, plan->width, plan->height, plan->steps);
+    cli_print_json_text(stdout, plan->device);
+    const cfine_accuracy *measured = &it->measured;
+    if (measured->images) {
+        printf(
+            ", \"AP\": %.10g, \"AP50\": %.10g, \"reference_AP\": %.10g, \"measured_images\": %d, \"measured_data\": ",
+            measured->ap, measured->ap50, measured->reference_ap, measured->images);
+        cli_print_json_text(stdout, measured->data);
+        printf(", \"measured_ms\": %.4f, \"measured_on\": ", measured->milliseconds);
+        cli_print_json_text(stdout, measured->machine);
+    }
+    printf(", \"flops\": %.0f, \"weight_bytes\": %lld, \"workspace_bytes\": %lld", plan->flops,
+           (long long)plan->weight_bytes, (long long)plan->workspace_bytes);
 }
 
 static void print_json(const subject *it) {
@@ -119,24 +166,17 @@ static void print_json(const subject *it) {
                "\"levels\": %d",
                (long long)model->parameters, (long long)model->weight_bytes, model->width, model->height,
                model->levels);
-    printf(", \"classes\": %d, \"queries\": %d, \"decoder_layers\": %d, \"precision\": \"%s\", \"batch\": %d, "
-           "\"width\": %d, \"height\": %d, \"steps\": %d, \"device\": ",
-           plan->labels, plan->queries, plan->decoder_layers, cli_precisions[plan->precision - CFINE_FP32], plan->batch,
-           plan->width, plan->height, plan->steps);
-    cli_print_json_text(stdout, plan->device);
-    const cfine_accuracy *measured = &it->measured;
-    if (measured->images) {
-        printf(
-            ", \"AP\": %.10g, \"AP50\": %.10g, \"reference_AP\": %.10g, \"measured_images\": %d, \"measured_data\": ",
-            measured->ap, measured->ap50, measured->reference_ap, measured->images);
-        cli_print_json_text(stdout, measured->data);
-        printf(", \"measured_ms\": %.4f, \"measured_on\": ", measured->milliseconds);
-        cli_print_json_text(stdout, measured->machine);
+    printf(", \"classes\": %d, \"queries\": %d, \"decoder_layers\": %d", plan->labels, plan->queries,
+           plan->decoder_layers);
+    if (it->plan) {
+        print_json_plan(it);
+    } else {
+        fputs(", \"no_plan\": ", stdout);
+        cli_print_json_text(stdout, it->unfit.message);
     }
-    printf(", \"flops\": %.0f, \"weight_bytes\": %lld, \"workspace_bytes\": %lld, \"labels\": [", plan->flops,
-           (long long)plan->weight_bytes, (long long)plan->workspace_bytes);
+    fputs(", \"labels\": [", stdout);
     for (int i = 0; i < plan->labels; i++) {
-        const char *label = cfine_plan_label(it->plan, i);
+        const char *label = label_of(it, i);
         if (i) fputs(", ", stdout);
         cli_print_json_text(stdout, label ? label : "?");
     }
@@ -179,6 +219,7 @@ static cfine_status show(const info_args *args, subject *it, cfine_error *error)
     }
     status = open_subject(it, &open_options.plan, error);
     if (status != CFINE_OK) return status;
+    if (args->plan && !it->plan) return common_fail(error, it->unfit.status, "%s", it->unfit.message);
     if (args->plan) return print_plan(it, error);
     if (args->json)
         print_json(it);

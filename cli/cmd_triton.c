@@ -32,7 +32,7 @@ static const cli_option options[] = {
     {"kind", 0, "KIND", "complete: pictures to boxes; raw: pixel_values to logits and pred_boxes (default: complete)",
      CLI_CHOICE, offsetof(triton_args, kind), .choices = kinds},
     {"precision", 'p', "P", "precision of the network: fp32, bf16, fp16 or int8 (default: fp32, or the plan's)",
-     CLI_CHOICE, offsetof(triton_args, model.precision), .choices = cli_precisions},
+     CLI_CHOICE, offsetof(triton_args, model.precision), .choices = cli_precision_choices},
     {"queries", 'q', "N", "object queries (default: as trained)", CLI_INT, offsetof(triton_args, model.queries),
      .least = 1, .most = 100000},
     {"max-batch", 0, "N", "most images in a run of the network (default: 8, or what the plan has)", CLI_INT,
@@ -150,7 +150,7 @@ static int write_config(const triton_args *args, const char *name, const char *f
     if (args->model.batch) fprintf(stream, "max_batch_size: %d\n", args->model.batch);
     fprintf(stream, "dynamic_batching { }\ninstance_group [ { kind: KIND_CPU count: %d } ]\n", args->instances);
     print_parameter(stream, "kind", kinds[args->kind]);
-    if (args->model.precision) print_parameter(stream, "precision", cli_precisions[args->model.precision]);
+    if (args->model.precision) print_parameter(stream, "precision", cli_precision_choices[args->model.precision]);
     snprintf(number, sizeof number, "%g", args->threshold);
     print_parameter(stream, "threshold", number);
     snprintf(number, sizeof number, "%d", args->model.queries);
@@ -158,16 +158,22 @@ static int write_config(const triton_args *args, const char *name, const char *f
     return cli_output_close(&file);
 }
 
-// Where the model's files are, after a look whether they are a model at all.
-static char *find_source(const char *model) {
+// Where the model's files are, after a look whether they are a model at all, and a plan that fits the options.
+static char *find_source(const cli_model_args *args) {
+    const char *model = args->model;
+    cfine_open_options asked;
     cfine_error error;
     if (model && ends_with(model, ".plan")) {
         cfine_plan *plan;
-        if (cfine_plan_open(model, &plan, &error) == CFINE_OK) {
-            cfine_plan_close(plan);
-            return cli_format("%s", model);
+        if (cfine_plan_open(model, &plan, &error) != CFINE_OK) {
+            cli_error("%s", error.message);
+            return NULL;
         }
-        cli_error("%s", error.message);
+        cfine_status status = cli_open_options(args, &asked, &error);
+        if (status == CFINE_OK) status = cfine_plan_check(plan, &asked.plan, &error);
+        cfine_plan_close(plan);
+        if (status == CFINE_OK) return cli_format("%s", model);
+        cli_error("%s: %s", model, error.message);
         return NULL;
     }
     cfine_model *opened;
@@ -198,7 +204,7 @@ static int write_repository(const triton_args *args, const char *name) {
     if (access(folder, F_OK) == 0)
         cli_error("%s: is there already; remove it, or choose another --name", folder);
     else
-        ok = (backend = find_backend(args->backend)) && (source = find_source(args->model.model)) &&
+        ok = (backend = find_backend(args->backend)) && (source = find_source(&args->model)) &&
              make_folder(args->out) && make_folder(folder) && write_model(args, name, folder, source, backend);
     free(source);
     free(backend);

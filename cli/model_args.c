@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const cli_precision_choices[] = {"default", "fp32", "bf16", "fp16", "int8", NULL};
 const char *const cli_precisions[] = {"fp32", "bf16", "fp16", "int8", NULL};
 const char *const cli_cpu_levels[] = {"native", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx", NULL};
 const char *const cli_auto[] = {"auto", NULL};
@@ -25,11 +26,9 @@ int cli_read_devices(const cli_verb *verb, cli_model_args *args, cli_devices *ou
 }
 
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error) {
-    // fp32 is the default of a checkpoint; for a plan file the default is what it was built with.
-    static const cfine_precision precisions[] = {CFINE_PRECISION_DEFAULT, CFINE_BF16, CFINE_FP16, CFINE_INT8};
     *out = CFINE_INIT(cfine_open_options);
     out->plan = CFINE_INIT(cfine_plan_options);
-    out->plan.precision = precisions[args->precision];
+    out->plan.precision = (cfine_precision)args->precision;
     out->plan.batch = args->batch;
     out->plan.width = args->size[0];
     out->plan.height = args->size[1];

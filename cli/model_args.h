@@ -8,7 +8,7 @@
 
 typedef struct cli_model_args {
     const char *model; // NULL: the bundled one
-    int precision;     // index into cli_precisions
+    int precision;     // a cfine_precision: 0 if none was asked for
     int queries, decoder_layers, batch, threads;
     int size[2];
     int cpu;                 // index into cli_cpu_levels
@@ -16,7 +16,8 @@ typedef struct cli_model_args {
     const char *calibration; // for int8
 } cli_model_args;
 
-extern const char *const cli_precisions[]; // in the order of cfine_precision, from CFINE_FP32
+extern const char *const cli_precisions[];        // in the order of cfine_precision, from CFINE_FP32
+extern const char *const cli_precision_choices[]; // cfine_precision, "default" first
 extern const char *const cli_cpu_levels[];
 extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
 
@@ -35,10 +36,10 @@ extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
     {"precision",                                                                                                       \
      'p',                                                                                                               \
      "P",                                                                                                               \
-     "precision of the network: fp32, bf16, fp16 or int8 (default: fp32)",                                              \
+     "precision of the network: fp32, bf16, fp16 or int8 (default: fp32, or the plan's)",                               \
      CLI_CHOICE,                                                                                                        \
      offsetof(type, member.precision),                                                                                  \
-     .choices = cli_precisions},                                                                                        \
+     .choices = cli_precision_choices},                                                                                 \
         {"calibration",                                                                                                 \
          0,                                                                                                             \
          "FILE",                                                                                                        \

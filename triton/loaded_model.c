@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/failure.h"
+
 enum { DEFAULT_BATCH = 8, PATH_SIZE = 4096 };
 
 const tensor_list tensor_lists[] = {
@@ -194,7 +196,12 @@ static cfine_status open_plan(const char *path, const cfine_plan_options *option
                               cfine_error *error) {
     cfine_status status;
     if (is_plan(path)) {
+        cfine_plan_options asked = *options;
+        asked.batch = 0; // open_from_config looks at it: it may be the default
         status = cfine_plan_open(path, &out->plan, error);
+        cfine_error why;
+        if (status == CFINE_OK && (status = cfine_plan_check(out->plan, &asked, &why)) != CFINE_OK)
+            common_fail(error, status, "%s: %s", path, why.message);
     } else {
         cfine_model *model;
         status = cfine_model_open(path, &model, error);

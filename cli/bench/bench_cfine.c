@@ -50,7 +50,8 @@ cfine_session *bench_cfine_session(const bench_row *row) {
 cfine_status bench_open_options(const bench_row *row, const cli_model_args *model, cfine_open_options *out,
                                 cfine_error *error) {
     cli_model_args args = *model;
-    args.precision = row->precision;
+    // FP32 is what a row has where none was asked for: of a plan, what it was built with.
+    args.precision = row->precision ? CFINE_FP32 + row->precision : model->precision;
     args.batch = row->batch;
     args.queries = row->queries;
     int streams = row->engine == BENCH_CFINE && row->streams > 1 ? row->streams : 1;
@@ -64,8 +65,10 @@ cfine_status bench_open_options(const bench_row *row, const cli_model_args *mode
 cfine_status bench_open_around(const bench_row *row, const cli_model_args *model, cfine_session **out,
                                cfine_error *error) {
     bench_row like = {.batch = 1, .threads = row->threads, .queries = row->queries}; // FP32
+    cli_model_args args = *model;
+    args.precision = CFINE_PRECISION_DEFAULT;
     cfine_open_options options;
-    cfine_status status = bench_open_options(&like, model, &options, error);
+    cfine_status status = bench_open_options(&like, &args, &options, error);
     return status == CFINE_OK ? cfine_open(model->model, &options, out, error) : status;
 }
 

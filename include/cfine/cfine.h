@@ -123,7 +123,7 @@ CFINE_API void cfine_image_release(cfine_image *image);
 // The simple way: open a session, detect
 
 typedef enum cfine_precision {
-    CFINE_PRECISION_DEFAULT = 0, // FP32
+    CFINE_PRECISION_DEFAULT = 0, // FP32; of a plan file: what it was built with
     CFINE_FP32 = 1,              // FP32 accuracy
     CFINE_BF16 = 2,              // bf16 matrix products and activations, FP32 where the boxes are made
     CFINE_FP16 = 3,              // GPU only: like bf16, with fp16
@@ -150,7 +150,7 @@ typedef struct cfine_plan_options {
     int decoder_layers;      // decoder layers to run; 0: all
     int threads;             // threads to tune for; 0: all cores
     int reference;           // 1: plain C kernels and no graph passes: slow, the definition of right
-    const char *calibration; // path of a calibration file (int8); NULL: none
+    const char *calibration; // path of a calibration file, for int8 alone; NULL: none
     const char *device;      // "cpu", "cuda", "cuda:1" (a GPU by number); NULL: "cpu"
     // Operators to keep in a higher precision than `precision`; a lower one changes nothing. Operators that read the
     // same values share theirs. NULL: none.
@@ -253,6 +253,9 @@ CFINE_API cfine_status cfine_plan_build(const cfine_model *model, const cfine_pl
 CFINE_API cfine_status cfine_plan_save(const cfine_plan *plan, const char *path, cfine_error *error);
 CFINE_API cfine_status cfine_plan_open(const char *path, cfine_plan **out, cfine_error *error);
 CFINE_API void cfine_plan_close(cfine_plan *plan); // sessions keep what they need
+// CFINE_OK if the options, as far as they are given, are what the plan was built with (a smaller batch will do);
+// CFINE_ERROR_MISMATCH and what differs if not. cfine_open asks it for plan files.
+CFINE_API cfine_status cfine_plan_check(const cfine_plan *plan, const cfine_plan_options *options, cfine_error *error);
 // Writes down what was measured, to be saved with the plan (not while others use it), and reads it: images is 0 where
 // nothing was.
 CFINE_API cfine_status cfine_plan_set_accuracy(cfine_plan *plan, const cfine_accuracy *accuracy, cfine_error *error);

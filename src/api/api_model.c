@@ -80,6 +80,10 @@ static cfine_status find_by_name(const char *name, char **path) {
 cfine_status cf_model_resolve(const char *model, char **path, cfine_error *err) {
     *path = NULL;
     const char *name = model ? model : default_model;
+    if (!*name)
+        return cf_fail(err, CFINE_ERROR_ARGUMENT,
+                       "model: the name is empty; give a directory with config.json and model.safetensors, a .pth, a "
+                       ".plan, or the name of a bundled or pulled model");
     if (model && cf_file_exists(model)) {
         *path = cf_strdup(model);
         return *path ? CFINE_OK : cf_fail_memory(err, "path", strlen(model));

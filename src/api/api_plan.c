@@ -16,6 +16,10 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
     if (options->batch < 0 || options->batch > MAX_BATCH)
         return cf_fail(error, CFINE_ERROR_ARGUMENT, "batch: %d is not between 1 and %d", options->batch, MAX_BATCH);
     if (options->threads < 0) return cf_fail(error, CFINE_ERROR_ARGUMENT, "threads: %d is negative", options->threads);
+    if (options->calibration && options->precision != CFINE_INT8)
+        return cf_fail(error, CFINE_ERROR_ARGUMENT,
+                       "calibration %s: is for precision int8 alone; ask for int8 too, or leave the calibration out",
+                       options->calibration);
     int on_gpu = options->device && !strncmp(options->device, "cuda", 4);
     switch (options->precision) {
     case CFINE_PRECISION_DEFAULT:
@@ -268,4 +272,40 @@ cfine_status cfine_plan_open(const char *path, cfine_plan **out, cfine_error *er
     cf_plan *plan;
     CF_TRY(cf_planfile_open(path, cf_cpu_features(), &plan, error));
     return wrap(plan, out, error);
+}
+
+cfine_status cfine_plan_check(const cfine_plan *handle, const cfine_plan_options *options, cfine_error *error) {
+    if (!handle) return cf_fail(error, CFINE_ERROR_ARGUMENT, "cfine_plan_check: NULL argument");
+    const cf_plan *plan = handle->plan;
+    cfine_plan_options wanted;
+    CF_READ_OPTIONS(wanted, options);
+    static const char *const precisions[] = {"default", "fp32", "bf16", "fp16", "int8"};
+    if (wanted.precision && wanted.precision <= CFINE_INT8 && wanted.precision != plan->request.precision)
+        return cf_fail(error, CFINE_ERROR_MISMATCH, "was built with precision %s, not %s; rebuild it: cfine build",
+                       precisions[plan->request.precision], precisions[wanted.precision]);
+    if (wanted.calibration)
+        return cf_fail(error, CFINE_ERROR_MISMATCH,
+                       "takes no calibration (%s), its ranges were decided when it was built; rebuild it: cfine build",
+                       wanted.calibration);
+    const struct {
+        const char *name;
+        int wanted, has;
+    } fixed[] = {{"width", wanted.width, plan->input.tensor.w},
+                 {"height", wanted.height, plan->input.tensor.h},
+                 {"queries", wanted.queries, plan->queries},
+                 {"decoder layers", wanted.decoder_layers, plan->decoder_layers}};
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (fixed[i].wanted && fixed[i].wanted != fixed[i].has)
+            return cf_fail(error, CFINE_ERROR_MISMATCH, "was built with %s %d, not %d; rebuild it: cfine build",
+                           fixed[i].name, fixed[i].has, fixed[i].wanted);
+    if (wanted.batch > plan->request.batch)
+        return cf_fail(error, CFINE_ERROR_MISMATCH, "was built for a batch of %d, not %d; rebuild it: cfine build",
+                       plan->request.batch, wanted.batch);
+    cf_backend backend;
+    int32_t ordinal;
+    CF_TRY(cf_parse_device(wanted.device, &backend, &ordinal, error));
+    if (wanted.device && backend != plan->request.target.backend)
+        return cf_fail(error, CFINE_ERROR_MISMATCH, "was built for %s, not for %s; rebuild it: cfine build",
+                       backend == CF_CUDA ? "a CPU" : "a GPU", wanted.device);
+    return CFINE_OK;
 }

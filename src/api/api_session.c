@@ -63,35 +63,11 @@ static cfine_status build_plan(const char *path, const cfine_plan_options *optio
     return status;
 }
 
-// A plan file has everything decided: an option that says otherwise is an error, not ignored.
 static cfine_status open_planfile(const char *path, const cfine_plan_options *options, cfine_session_options *session,
                                   cfine_plan **out, cfine_error *error) {
     CF_TRY(cfine_plan_open(path, out, error));
-    const cf_plan *plan = (*out)->plan;
-    const struct {
-        const char *name;
-        int wanted, has;
-    } fixed[] = {{"width", options->width, plan->input.tensor.w},
-                 {"height", options->height, plan->input.tensor.h},
-                 {"queries", options->queries, plan->queries},
-                 {"decoder layers", options->decoder_layers, plan->decoder_layers}};
-    static const char *const precisions[] = {"default", "fp32", "bf16", "fp16", "int8"};
-    if (options->precision && options->precision != plan->request.precision && options->precision <= CFINE_INT8)
-        return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built with precision %s, not %s; rebuild it: cfine build",
-                       path, precisions[plan->request.precision], precisions[options->precision]);
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        if (fixed[i].wanted && fixed[i].wanted != fixed[i].has)
-            return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built with %s %d, not %d; rebuild it: cfine build",
-                           path, fixed[i].name, fixed[i].has, fixed[i].wanted);
-    if (options->batch > plan->request.batch)
-        return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built for a batch of %d, not %d; rebuild it: cfine build",
-                       path, plan->request.batch, options->batch);
-    cf_backend backend;
-    int32_t ordinal;
-    CF_TRY(cf_parse_device(options->device, &backend, &ordinal, error));
-    if (options->device && backend != plan->request.target.backend)
-        return cf_fail(error, CFINE_ERROR_MISMATCH, "%s: was built for %s, not for %s; rebuild it: cfine build", path,
-                       backend == CF_CUDA ? "a CPU" : "a GPU", options->device);
+    cfine_status status = cfine_plan_check(*out, options, error);
+    if (status != CFINE_OK) return cf_fail_within(error, status, "%s", path);
     if (!session->device) session->device = options->device;
     return CFINE_OK;
 }

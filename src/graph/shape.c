@@ -188,8 +188,7 @@ cfine_status cf_shape_infer(const cf_graph *graph, const cf_node *node, cf_value
         return CFINE_OK;
     case CF_OP_TOP_QUERIES:
         REQUIRE(node->attr.top_queries.queries >= 1 && node->attr.top_queries.queries <= in[0]->w,
-                "top_queries: %d queries of %d tokens; lower --queries or raise --size", node->attr.top_queries.queries,
-                in[0]->w);
+                "top_queries: %d queries of %d tokens", node->attr.top_queries.queries, in[0]->w);
         *out = (cf_value){.h = 1, .w = node->attr.top_queries.queries, .c = 1, .dtype = CF_I32};
         return CFINE_OK;
     case CF_OP_GATHER: out->w = in[1]->w; return CFINE_OK;

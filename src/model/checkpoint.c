@@ -152,8 +152,23 @@ static int ends_with(const char *text, const char *tail) {
     return length >= tail_length && strcmp(text + length - tail_length, tail) == 0;
 }
 
+static cfine_status looks_like_model(const char *folder, cfine_error *err) {
+    char *config;
+    CF_TRY(join(folder, strlen(folder), "config.json", &config, err));
+    int there = cf_file_exists(config);
+    cf_free(config);
+    if (there) return CFINE_OK;
+    return cf_fail(err, CFINE_ERROR_NOT_FOUND,
+                   "%s: has no config.json; a model's directory holds config.json, model.safetensors and, as a rule, "
+                   "preprocessor_config.json; an official checkpoint is given as the .pth itself",
+                   folder);
+}
+
 static cfine_status open_any(const char *path, cf_checkpoint *checkpoint, cfine_error *err) {
-    if (cf_is_directory(path)) return open_hugging_face(path, strlen(path), 0, checkpoint, err);
+    if (cf_is_directory(path)) {
+        CF_TRY(looks_like_model(path, err));
+        return open_hugging_face(path, strlen(path), 0, checkpoint, err);
+    }
     const char *slash = strrchr(path, '/');
     size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
     if (ends_with(path, ".json")) return open_hugging_face(path, folder, 0, checkpoint, err);

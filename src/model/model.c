@@ -29,7 +29,8 @@ cfine_status cf_model_build(const cf_checkpoint *checkpoint, const cf_model_opti
                             cfine_error *err) {
     cf_builder b = {.weights = checkpoint->weights, .config = &checkpoint->config};
     *out = NULL;
-    CF_TRY(choose(&b, options, err));
+    cfine_status status = choose(&b, options, err);
+    if (status != CFINE_OK) return cf_fail_within(err, status, "%s", checkpoint->source);
     CF_TRY(cf_graph_create(&b.graph, err));
 
     int32_t image = cf_graph_add_input(b.graph, b.height, b.width, 3);
@@ -38,7 +39,7 @@ cfine_status cf_model_build(const cf_checkpoint *checkpoint, const cf_model_opti
     cf_queries queries = cf_build_query_selection(&b, &maps);
     cf_build_decoder(&b, &queries);
 
-    cfine_status status = cf_graph_check(b.graph, err);
+    status = cf_graph_check(b.graph, err);
     if (status == CFINE_OK) status = cf_weights_check_leftovers(b.weights, b.decoder_layers, err);
     if (status != CFINE_OK) {
         cf_graph_destroy(b.graph);

@@ -67,8 +67,13 @@ cf_queries cf_build_query_selection(cf_builder *b, const cf_maps *maps) {
     int d = config->channels;
     cf_queries queries = {.levels = project_levels(b, maps)};
     queries.memory = cf_tokens(b, queries.levels.value, queries.levels.count, cf_namef("memory")); // [T, d]
+    int tokens = cf_w(b, queries.memory);
+    if (tokens && b->queries > tokens)
+        cf_graph_fail(b->graph, CFINE_ERROR_ARGUMENT,
+                      "queries: %d, of %dx%d pixels there are %d cells to choose from; lower --queries or raise --size",
+                      b->queries, b->width, b->height, tokens);
     cf_constant anchors, mask;
-    make_anchors(b, &queries.levels, cf_w(b, queries.memory), &anchors, &mask);
+    make_anchors(b, &queries.levels, tokens, &anchors, &mask);
 
     int32_t features = cf_binary_constant(b, CF_OP_MUL, queries.memory, mask, cf_namef("memory.valid"));
     if (config->encoder_output) {

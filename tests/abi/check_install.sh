@@ -9,17 +9,17 @@ trap 'rm -rf "$prefix"' EXIT
 cmake --install "$1" --prefix "$prefix" >"$prefix/install.log" || { cat "$prefix/install.log"; exit 1; }
 config=$(find "$prefix" -name cfine.pc)
 export PKG_CONFIG_PATH=${config%/*}
-libraries=$(pkg-config --define-variable=prefix="$prefix" --variable=libdir cfine)
+libraries=$(pkg-config --variable=libdir cfine)
 model=$source/tests/data/tiny image=$source/tests/data/images/lossy.webp
 warnings="-std=c11 -Wall -Wextra -Werror"
 
-cc $warnings "$source/examples/detect.c" $(pkg-config --define-variable=prefix="$prefix" --cflags --libs cfine) -o "$prefix/shared"
+cc $warnings "$source/examples/detect.c" $(pkg-config --cflags --libs cfine) -o "$prefix/shared"
 LD_LIBRARY_PATH=$libraries "$prefix/shared" "$model" "$image" >"$prefix/shared.txt"
 LD_LIBRARY_PATH=$libraries ldd "$prefix/shared" >"$prefix/linked.txt"
 grep -q "$prefix" "$prefix/linked.txt" || { echo "not the installed library"; exit 1; }
 
-cc $warnings "$source/examples/detect.c" $(pkg-config --define-variable=prefix="$prefix" --cflags cfine) "$libraries/libcfine.a" \
-    $(pkg-config --define-variable=prefix="$prefix" --static --libs cfine | sed 's/-lcfine//') -o "$prefix/static"
+cc $warnings "$source/examples/detect.c" $(pkg-config --cflags cfine) "$libraries/libcfine.a" \
+    $(pkg-config --static --libs cfine | sed 's/-lcfine//') -o "$prefix/static"
 "$prefix/static" "$model" "$image" >"$prefix/static.txt"
 cmp "$prefix/shared.txt" "$prefix/static.txt"
 [ -s "$prefix/shared.txt" ] || { echo "the example found nothing"; exit 1; }

@@ -76,8 +76,10 @@ CF_INLINE void dot_s8(__m256 *sums, int32_t group, const weights *w) { // with 1
     dot_bytes(sums, _mm256_xor_si256(_mm256_set1_epi32(group), _mm256_set1_epi32((int)0x80808080u)), w);
 }
 
-CF_INLINE void micro(unpack_function unpack, dot_function dot, const cf_conv_tile *tile, int pixels) {
+// chunk: groups that are summed before the sum joins the total (0: all).
+CF_INLINE void micro(unpack_function unpack, dot_function dot, const cf_conv_tile *tile, int pixels, int chunk) {
     const cf_conv_geometry *g = tile->geometry;
+    int pending = 0, flushed = 0;
     __m256 sums[2 * F32_RUN];
 #pragma GCC unroll 6
     for (int m = 0; m < pixels; m++) {
@@ -89,17 +91,26 @@ CF_INLINE void micro(unpack_function unpack, dot_function dot, const cf_conv_til
     for (int row = 0; row < g->rows; row++)
         for (int col = 0; col < g->cols; col++) {
             const char *first = tile->in + row * g->row_step + col * g->col_step, *second = first + 3 * step;
-            for (int left = g->groups; left > 0; left--) {
-                weights w = unpack(weight);
+            for (int taken, rest = g->groups; rest > 0; rest -= taken) {
+                taken = chunk && rest > chunk ? chunk : rest;
+                for (int left = taken; left > 0; left--) {
+                    weights w = unpack(weight);
 #pragma GCC unroll 6
-                for (int m = 0; m < pixels; m++) {
-                    int32_t group;
-                    memcpy(&group, (m < 3 ? first : second) + m % 3 * step, 4);
-                    dot(sums + 2 * m, group, &w);
+                    for (int m = 0; m < pixels; m++) {
+                        int32_t group;
+                        memcpy(&group, (m < 3 ? first : second) + m % 3 * step, 4);
+                        dot(sums + 2 * m, group, &w);
+                    }
+                    first += 4, second += 4;
+                    __asm__("" : "+r"(first), "+r"(second)); // or GCC makes a pointer of every pixel
+                    weight += CF_PANEL * 4;
                 }
-                first += 4, second += 4;
-                __asm__("" : "+r"(first), "+r"(second)); // or GCC makes a pointer of every pixel
-                weight += CF_PANEL * 4;
+                pending += taken;
+                if (chunk && pending >= chunk) {
+                    cf_micro_flush(tile, sums, 2 * pixels, flushed);
+                    flushed = 1;
+                    pending = 0;
+                }
             }
             if (g->tail) { // a group that is not full: read no further than its values
                 weights w = unpack(weight);
@@ -112,22 +123,25 @@ CF_INLINE void micro(unpack_function unpack, dot_function dot, const cf_conv_til
                 weight += CF_PANEL * 4;
             }
         }
-#pragma GCC unroll 12
-    for (int i = 0; i < 2 * pixels; i++) _mm256_store_ps((float *)tile->sums + 8 * i, sums[i]);
+    if (flushed)
+        cf_micro_flush(tile, sums, 2 * pixels, 1);
+    else
+        cf_micro_flush(tile, sums, 2 * pixels, 0);
 }
 
-#define MICRO(type, unpack, pixels)                                                                                    \
+#define MICRO(type, unpack, chunk, pixels)                                                                             \
     static void micro_##type##_##pixels(const cf_conv_tile *tile) {                                                    \
-        micro(unpack, dot_##type, tile, pixels);                                                                       \
+        micro(unpack, dot_##type, tile, pixels, chunk);                                                                \
     }
-#define MICRO_4(type, unpack)                                                                                          \
-    MICRO(type, unpack, 1) MICRO(type, unpack, 2) MICRO(type, unpack, 3) MICRO(type, unpack, 4)
-MICRO_4(f32, unpack_f32)
-MICRO(f32, unpack_f32, 5)
-MICRO(f32, unpack_f32, 6)
-MICRO_4(bf16, unpack_bf16)
-MICRO_4(u8, unpack_int8)
-MICRO_4(s8, unpack_int8)
+#define MICRO_4(type, unpack, chunk)                                                                                   \
+    MICRO(type, unpack, chunk, 1)                                                                                      \
+    MICRO(type, unpack, chunk, 2) MICRO(type, unpack, chunk, 3) MICRO(type, unpack, chunk, 4)
+MICRO_4(f32, unpack_f32, CF_SUM_CHUNK)
+MICRO(f32, unpack_f32, CF_SUM_CHUNK, 5)
+MICRO(f32, unpack_f32, CF_SUM_CHUNK, 6)
+MICRO_4(bf16, unpack_bf16, 0)
+MICRO_4(u8, unpack_int8, 0)
+MICRO_4(s8, unpack_int8, 0)
 
 typedef void (*const micro_table[CF_CONV_RUNS])(const cf_conv_tile *);
 static micro_table micro_f32[1] = {{micro_f32_1, micro_f32_2, micro_f32_3, micro_f32_4, micro_f32_5, micro_f32_6}};

@@ -31,16 +31,6 @@ CF_INLINE void cf_micro_step(cf_dot dot, __m512 *sums, int pixels, int panels, c
     }
 }
 
-// Adds the running sums to the totals in tile->sums and starts them again from zero.
-CF_INLINE void cf_micro_flush(const cf_conv_tile *tile, __m512 *sums, int count, int again) {
-#pragma GCC unroll 28
-    for (int i = 0; i < count; i++) {
-        float *total = (float *)tile->sums + i * CF_PANEL;
-        _mm512_store_ps(total, again ? _mm512_add_ps(_mm512_load_ps(total), sums[i]) : sums[i]);
-        sums[i] = _mm512_setzero_ps();
-    }
-}
-
 // What a microkernel can do to its sums before they leave the registers: no activation or ReLU, affine block, residual
 // of the output's type; FP32 or bf16 out; channels in eights.
 CF_INLINE int cf_micro_finishes(const cf_problem *problem, cf_dtype dtype) {
@@ -80,9 +70,7 @@ CF_INLINE void cf_micro_finish(const cf_conv_store *s, const __m512 *sums, int p
         }
 }
 
-// chunk: with FP32 products, how many groups are summed before the sum joins the total (0: all). Rounding errors of one
-// long sum grow with its length; sums of sums keep the error of a 3x3 convolution over 384 channels (3456 products) at
-// that of the first few hundred.
+// chunk: with FP32 products, how many groups are summed before the sum joins the total (0: all); see conv_store.h.
 CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels, int panels, int chunk,
                                cf_dtype finish) {
     const cf_conv_geometry *g = tile->geometry;

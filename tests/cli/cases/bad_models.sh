@@ -8,6 +8,7 @@ try --model missing
 try --model ../data/tiny
 mkdir empty broken
 try --model empty
+try --model ''
 cp "$DATA/tiny/"*.json broken
 try --model broken
 head -c 100000 "$DATA/tiny/model.safetensors" > broken/model.safetensors

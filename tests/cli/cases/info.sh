@@ -9,4 +9,8 @@ cfine info tiny --json --cpu scalar --batch 3 --size 64x96 --queries 20 --decode
 cfine info tiny --graph | head -n 3
 cfine info tiny --passes | tail -n 2 | sed 's/%.*//'
 cfine info tiny --plan --cpu scalar | awk 'NR == 1 || /conv_ref/' | head -n 2
+cfine info "$DATA/tiny_official.pth" || echo "exit $?" # a .pth does not tell its queries: 300 are too many for its size
+cfine info "$DATA/tiny_official.pth" --json | tr ',' '\n' | head -n 12
+cfine info "$DATA/tiny_official.pth" --size 64x64
+cfine info "$DATA/tiny_official.pth" --plan
 cfine info missing
