@@ -23,6 +23,9 @@ enum { TILE = 16, PARTS = 3, BLOCK_BYTES = 512 << 10, MOST_STEPS = 1024, LEAST_S
 
 typedef enum { USE_BF16, USE_U8, USE_S8, USE_SPLIT } product;
 
+// Writes `count` pixels of a finished tile, from `first` on.
+typedef void writer(const cf_conv_store *s, int first, int count);
+
 // Everything that the loops need to know about a problem.
 typedef struct {
     cf_conv_geometry g;
@@ -39,6 +42,7 @@ typedef struct {
     int64_t run; // tiles a team member sweeps over with two panels before it takes the next
     const float *bias, *scale;
     const void *start;
+    writer *write;
 } plan;
 
 // The most groups, up to 16, that divide a K run evenly.
@@ -93,8 +97,79 @@ static place place_of(const plan *p, int64_t tile) {
     return (place){line / p->g.lines_per_image, line % p->g.lines_per_image, least(fresh, p->g.width - p->rows), fresh};
 }
 
+static void next_place(const plan *p, place *at) {
+    at->fresh += p->rows;
+    if (at->fresh >= p->g.width) {
+        at->fresh = 0;
+        if (++at->y >= p->g.lines_per_image) at->y = 0, at->n++;
+    }
+    at->x = least(at->fresh, p->g.width - p->rows);
+}
+
 static const char *input_of(const plan *p, const place *at) {
     return p->in + at->n * p->in_image + at->y * p->in_line + at->x * p->g.step;
+}
+
+static void part_of(const cf_conv_store *s, int first, int count, cf_conv_store *part) {
+    *part = *s;
+    part->sums = (const float *)s->sums + (int64_t)first * s->width;
+    part->out += first * s->out_pixel;
+    part->x += first;
+    part->pixels = count;
+}
+
+static void write_any(const cf_conv_store *s, int first, int count) {
+    cf_conv_store part;
+    part_of(s, first, count, &part);
+    cf_store_any(&part, 0);
+}
+
+static void write_quantised(const cf_conv_store *s, int first, int count) {
+    cf_conv_store part;
+    part_of(s, first, count, &part);
+    cf_store_any(&part, 1);
+}
+
+// The frequent case without any of the above: bf16 out, bf16 or no residual, whole panels.
+CF_INLINE void write_bf16(const cf_conv_store *s, int first, int count, int act, int add) {
+    v_f32 scale = v_set(s->attr->affine ? s->attr->scale : 1), shift = v_set(s->attr->affine ? s->attr->shift : 0);
+    const float *sums = (const float *)s->sums + first * 32;
+    char *out = s->out + first * s->out_pixel;
+    int coarse = add ? s->attr->coarse : 0;
+    for (int m = 0; m < count; m++, sums += 32, out += s->out_pixel) {
+        const char *from = add ? s->add + ((s->x + first + m) >> coarse) * s->add_pixel : NULL;
+        for (int c = 0; c < s->channels; c += V_LANES) {
+            v_f32 value = v_load(sums + c),
+                  more = add ? v_read(from + c * 2, CF_BF16, V_LANES, scale, v_set_i32(0)) : shift;
+            if (add && coarse) value = v_add(value, more);
+            value = v_fma(v_act_rounded(act, value), scale, shift);
+            if (add && !coarse) value = v_add(value, more);
+            v_put_16(out + c * 2, V_LANES, v_to_bf16(value));
+        }
+    }
+}
+
+#define WRITE_BF16(name, act, add)                                                                                     \
+    static void name(const cf_conv_store *s, int first, int count) {                                                   \
+        write_bf16(s, first, count, act, add);                                                                         \
+    }
+WRITE_BF16(write_none, CF_ACT_NONE, 0)
+WRITE_BF16(write_none_add, CF_ACT_NONE, 1)
+WRITE_BF16(write_relu, CF_ACT_RELU, 0)
+WRITE_BF16(write_relu_add, CF_ACT_RELU, 1)
+WRITE_BF16(write_silu, CF_ACT_SILU, 0)
+WRITE_BF16(write_silu_add, CF_ACT_SILU, 1)
+
+static writer *writer_of(const cf_problem *problem, int quantised) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    int add = problem->inputs > 1;
+    if (quantised) return write_quantised;
+    if (problem->out[0].dtype != CF_BF16 || problem->out[0].c % CF_PANEL) return write_any;
+    if (add && problem->in[1].dtype != CF_BF16) return write_any;
+    if (attr->act == CF_ACT_NONE) return add ? write_none_add : write_none;
+    if (attr->act == CF_ACT_RELU) return add ? write_relu_add : write_relu;
+    if (attr->act == CF_ACT_SILU) return add ? write_silu_add : write_silu;
+    return write_any;
 }
 
 // Shapes of the tiles, and how the work is cut. Needs the geometry only.
@@ -127,48 +202,49 @@ static void find_steps(plan *p, int32_t *offset) {
 typedef struct {
     float sums[2 * TILE * 32] __attribute__((aligned(64)));
     cf_conv_store tile[2];
-    int32_t tiles, done; // done: pixels of tile[0], then of tile[1]
+    int32_t panel, panels; // that `tile` was made for; panels 0: none so far
+    int32_t at, end, done; // the tile at work, one behind the last, and how many of its pixels are done
 } finished;
 
-static cf_conv_store store_of(const plan *p, const place *at, int panel, int panels, const float *sums) {
+// What the stores of all tiles of a panel have in common.
+static void begin_panels(const plan *p, int panel, int panels, finished *f) {
+    const cf_call *call = p->call;
+    const cf_tensor *out = &call->out[0], *add = &call->in[1];
+    int first = panel * CF_PANEL;
+    f->panel = panel, f->panels = panels;
+    f->tile[0] = f->tile[1] = (cf_conv_store){.scale = p->scale + first,
+                                              .bias = p->bias + first,
+                                              .out_pixel = p->g.out_pixel * cf_dtype_size(out->dtype),
+                                              .add_pixel = p->g.add_pixel * cf_dtype_size(add->dtype),
+                                              .channels = (int32_t)least(p->g.outputs - first, panels * CF_PANEL),
+                                              .width = 32,
+                                              .attr = &call->problem->attr.conv,
+                                              .out_tensor = out,
+                                              .add_tensor = add};
+}
+
+static void place_store(const plan *p, const place *at, int panel, const float *sums, cf_conv_store *s) {
     const cf_call *call = p->call;
     const cf_conv_geometry *g = &p->g;
     const cf_tensor *out = &call->out[0], *add = &call->in[1];
-    int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype), first = panel * CF_PANEL;
-    return (cf_conv_store){
-        .sums = sums + (at->fresh - at->x) * 32,
-        .scale = p->scale + first,
-        .bias = p->bias + first,
-        .out = (char *)out->data +
-               (at->n * g->out_image + at->y * g->out_line + at->fresh * g->out_pixel + first) * out_size,
-        .add = call->problem->inputs > 1 ? cf_conv_residual(call, g, at->n, at->y) + first * add_size : NULL,
-        .out_pixel = g->out_pixel * out_size,
-        .add_pixel = g->add_pixel * add_size,
-        .x = (int32_t)at->fresh,
-        .pixels = (int32_t)(at->x + p->rows - at->fresh),
-        .channels = (int32_t)least(g->outputs - first, panels * CF_PANEL),
-        .width = 32,
-        .attr = &call->problem->attr.conv,
-        .out_tensor = out,
-        .add_tensor = add};
+    int first = panel * CF_PANEL;
+    s->sums = sums + (at->fresh - at->x) * 32;
+    s->out = (char *)out->data + (at->n * g->out_image + at->y * g->out_line + at->fresh * g->out_pixel + first) *
+                                     cf_dtype_size(out->dtype);
+    if (call->problem->inputs > 1) s->add = cf_conv_residual(call, g, at->n, at->y) + first * cf_dtype_size(add->dtype);
+    s->x = (int32_t)at->fresh;
+    s->pixels = (int32_t)(at->x + p->rows - at->fresh);
 }
 
 // The next `pixels` of a finished block.
-static void store_some(finished *f, int pixels, int quantised) {
-    int done = f->done;
-    f->done += pixels;
-    for (int t = 0; t < f->tiles && pixels > 0; t++) {
-        cf_conv_store s = f->tile[t];
-        int take = s.pixels - done < pixels ? s.pixels - done : pixels;
-        if (take > 0) {
-            s.sums = (const float *)s.sums + (int64_t)done * 32;
-            s.out += done * s.out_pixel;
-            s.x += done;
-            s.pixels = take;
-            cf_store_any(&s, quantised);
-            pixels -= take;
-        }
-        done = done > f->tile[t].pixels ? done - f->tile[t].pixels : 0;
+CF_INLINE void store_some(const plan *p, finished *f, int pixels) {
+    while (pixels > 0 && f->at < f->end) {
+        const cf_conv_store *s = &f->tile[f->at];
+        int left = s->pixels - f->done, take = left < pixels ? left : pixels;
+        p->write(s, f->done, take);
+        f->done += take;
+        pixels -= take;
+        if (take == left) f->at++, f->done = 0;
     }
 }
 
@@ -196,7 +272,6 @@ CF_INLINE void one_product(product use, const char *a0, const char *a1, const ch
 CF_INLINE void multiply(product use, const plan *p, const block *b, int tiles, int panels, finished *before) {
     int64_t step = p->g.step, part = p->part, weight_part = p->weight_part, panel = p->panel;
     const char *weight = b->weight;
-    int quantised = use == USE_U8 || use == USE_S8;
     _tile_loadd(0, b->start, 0); // stride 0: all rows are the same
     if (panels > 1) _tile_loadd(1, b->start + CF_PANEL, 0);
     if (tiles > 1) _tile_loadd(2, b->start, 0);
@@ -212,21 +287,33 @@ CF_INLINE void multiply(product use, const plan *p, const block *b, int tiles, i
             one_product(use, a0 + 2 * part, a1 + 2 * part, weight, step, panel, tiles, panels, 1, 0);
         }
         weight += p->chunk * 64;
-        if (before->done < 2 * TILE) store_some(before, p->store_pixels, quantised);
+        store_some(p, before, p->store_pixels);
     }
-    if (before->done < 2 * TILE) store_some(before, 2 * TILE, quantised);
+    store_some(p, before, 2 * TILE);
     _tile_stored(0, b->sums, 128);
     if (panels > 1) _tile_stored(1, b->sums + CF_PANEL, 128);
     if (tiles > 1) _tile_stored(2, b->sums + TILE * 32, 128);
     if (tiles > 1 && panels > 1) _tile_stored(3, b->sums + TILE * 32 + CF_PANEL, 128);
 }
 
-// Two tiles and two panels, or what is left of them. f: the block at work, and the one before, still being written.
-CF_INLINE void one_block(product use, const plan *p, int64_t tile, int tiles, int panel, int panels, finished *now,
+// Two tiles and two panels, or what is left of them; moves `at` behind them. now: the block at work; before: the one
+// before, still being written.
+CF_INLINE void one_block(product use, const plan *p, place *at, int tiles, int panel, int panels, finished *now,
                          finished *before) {
-    place at0 = place_of(p, tile), at1 = place_of(p, tile + tiles - 1);
-    block b = {input_of(p, &at0), input_of(p, &at1), (const char *)p->call->packed + panel * p->panel,
-               (const float *)p->start + panel * CF_PANEL, now->sums};
+    block b = {.in0 = input_of(p, at),
+               .weight = (const char *)p->call->packed + panel * p->panel,
+               .start = (const float *)p->start + panel * CF_PANEL,
+               .sums = now->sums};
+    if (now->panel != panel || now->panels != panels) begin_panels(p, panel, panels, now);
+    place_store(p, at, panel, now->sums, &now->tile[0]);
+    next_place(p, at);
+    if (tiles > 1) {
+        b.in1 = input_of(p, at);
+        place_store(p, at, panel, now->sums + TILE * 32, &now->tile[1]);
+        next_place(p, at);
+    } else {
+        b.in1 = b.in0;
+    }
     if (tiles > 1 && panels > 1)
         multiply(use, p, &b, 2, 2, before);
     else if (tiles > 1)
@@ -235,16 +322,14 @@ CF_INLINE void one_block(product use, const plan *p, int64_t tile, int tiles, in
         multiply(use, p, &b, 1, 2, before);
     else
         multiply(use, p, &b, 1, 1, before);
-    now->tiles = tiles;
-    now->done = 0;
-    now->tile[0] = store_of(p, &at0, panel, panels, now->sums);
-    if (tiles > 1) now->tile[1] = store_of(p, &at1, panel, panels, now->sums + TILE * 32);
+    now->at = 0, now->end = tiles, now->done = 0;
 }
 
 CF_INLINE void run_plan(product use, plan *p, const cf_team *team) {
     cf_conv_geometry *g = &p->g;
     if (g->lines == 0 || g->width == 0) return;
     tiles_of(p);
+    p->write = writer_of(p->call->problem, use == USE_U8 || use == USE_S8);
     int32_t offset[MOST_STEPS];
     find_steps(p, offset);
     configure(p);
@@ -253,16 +338,20 @@ CF_INLINE void run_plan(product use, plan *p, const cf_team *team) {
     int64_t first = share.run_first * 2, last = least(share.run_last * 2, p->tiles);
     int panel_last = (int)least(share.panel_last * 2, g->panels);
     finished f[2];
-    f[0].done = f[1].done = 2 * TILE;
+    f[0].panels = f[1].panels = 0;
+    f[0].at = f[0].end = f[1].at = f[1].end = 0;
     int turn = 0;
     for (int64_t begin = first; begin < last; begin += p->run) {
         int64_t end = least(begin + p->run, last);
-        for (int panel = share.panel_first * 2; panel < panel_last; panel += 2)
+        place start = place_of(p, begin);
+        for (int panel = share.panel_first * 2; panel < panel_last; panel += 2) {
+            place at = start;
             for (int64_t tile = begin; tile < end; tile += 2, turn ^= 1)
-                one_block(use, p, tile, (int)least(end - tile, 2), panel, (int)least(panel_last - panel, 2), &f[turn],
+                one_block(use, p, &at, (int)least(end - tile, 2), panel, (int)least(panel_last - panel, 2), &f[turn],
                           &f[turn ^ 1]);
+        }
     }
-    if (f[turn ^ 1].done < 2 * TILE) store_some(&f[turn ^ 1], 2 * TILE, use == USE_U8 || use == USE_S8);
+    store_some(p, &f[turn ^ 1], 2 * TILE);
     _tile_release();
 }
 

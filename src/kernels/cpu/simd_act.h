@@ -64,12 +64,22 @@ CF_INLINE v_f32 v_act(int act, v_f32 x) {
     }
 }
 
-// The same for results that are rounded to bf16 or bytes: a unit in FP32's last place does not matter there.
+// 1 / (1 + e^-x), relative error 1e-6. Beyond x = -87 it stays at e^-87: there x * sigmoid(x) is next to 0.
+CF_INLINE v_f32 v_sigmoid_rounded(v_f32 x) {
+    v_f32 t = v_min(v_set(126), v_max(v_set(-126), v_mul(x, v_set(-1.44269504f)))); // in this order NaN passes
+    v_f32 n = v_round(t), r = v_sub(t, n);
+    v_f32 p = v_fma(r, v_set(0.00132647238f), v_set(0.00967151299f)); // 2^r
+    p = v_fma(p, r, v_set(0.0555073358f));
+    p = v_fma(p, r, v_set(0.240222424f));
+    p = v_fma(p, r, v_set(0.693147004f));
+    p = v_fma(p, r, v_set(1));
+    return v_reciprocal(v_add(v_set(1), v_scale_by_power(p, n)));
+}
+
+// v_act for results that are rounded to bf16 or bytes: a unit in FP32's last place does not matter there.
 CF_INLINE v_f32 v_act_rounded(int act, v_f32 x) {
-    if (act != CF_ACT_SILU && act != CF_ACT_SIGMOID) return v_act(act, x);
-    // Beyond -87 exp would be infinite or near it and its reciprocal meaningless; there x * sigmoid(x) is next to 0.
-    v_f32 e = v_exp(v_min(v_set(87), v_sub(v_zero(), x))), sigmoid = v_reciprocal(v_add(v_set(1), e));
-    return act == CF_ACT_SILU ? v_mul(x, sigmoid) : sigmoid;
+    if (act == CF_ACT_SILU) return v_mul(x, v_sigmoid_rounded(x));
+    return act == CF_ACT_SIGMOID ? v_sigmoid_rounded(x) : v_act(act, x);
 }
 
 #endif
