@@ -90,6 +90,9 @@ float cf_act_apply(cf_act act, float x);
 
 enum { CF_DEFORM_LEVELS = 6, CF_MAX_INPUTS = 8, CF_MAX_OUTPUTS = 1, CF_MAX_CONSTANTS = 3 };
 
+// The most pixels across or down, and the most channels, that a value may have.
+enum { CF_MAX_SIDE = 1 << 24 };
+
 // FP32 constants of a node in the order that CF_OPS lists. data is NULL where the node has none.
 typedef struct cf_constant {
     float *data;

@@ -7,7 +7,8 @@
         if (!(condition)) return cf_fail(err, CFINE_ERROR_INTERNAL, __VA_ARGS__);                                      \
     } while (0)
 
-// Kernels, strides, paddings and numbers of points are small; the limit keeps sums of them far from overflow.
+// Kernels, strides, paddings and numbers of points are small, sides and channels at most CF_MAX_SIDE: the limits
+// keep sums and doubles of them far from overflow. Products of sides are taken in 64 bits.
 enum { SMALL = 64 };
 
 static int small(int32_t value, int32_t least) {
@@ -74,7 +75,7 @@ static cfine_status binary_shape(const cf_graph *graph, const cf_node *node, cf_
                 "%s: [%d,%d,%d] and [%d,%d,%d]", cf_op_name(node->op), a->h, a->w, a->c, b->h, b->w, b->c);
     } else {
         const cf_constant *b = &node->constants[0];
-        REQUIRE(b->data && b->rank == 2 && (b->shape[0] == 1 || b->shape[0] == a->h * a->w) &&
+        REQUIRE(b->data && b->rank == 2 && (b->shape[0] == 1 || b->shape[0] == (int64_t)a->h * a->w) &&
                     (b->shape[1] == 1 || b->shape[1] == a->c),
                 "%s: the constant does not fit [%d,%d,%d]", cf_op_name(node->op), a->h, a->w, a->c);
     }
@@ -85,19 +86,22 @@ static cfine_status binary_shape(const cf_graph *graph, const cf_node *node, cf_
 static cfine_status concat_shape(const cf_graph *graph, const cf_node *node, cf_value *out, cfine_error *err) {
     const cf_value *first = &graph->values[node->inputs[0]];
     out->h = node->op == CF_OP_TOKENS ? 1 : first->h;
-    out->w = node->op == CF_OP_TOKENS ? 0 : first->w;
+    out->w = first->w;
     out->c = node->op == CF_OP_TOKENS ? first->c : 0;
+    int64_t tokens = 0;
     for (int i = 0; i < node->input_count; i++) {
         const cf_value *in = &graph->values[node->inputs[i]];
         if (node->op == CF_OP_TOKENS) {
             REQUIRE(in->c == first->c, "tokens: %d channels and %d", first->c, in->c);
-            out->w += in->h * in->w;
+            tokens += (int64_t)in->h * in->w;
         } else {
             REQUIRE(in->h == first->h && in->w == first->w, "concat: %dx%d and %dx%d", first->h, first->w, in->h,
                     in->w);
             out->c += in->c;
         }
     }
+    REQUIRE(tokens <= CF_MAX_SIDE, "tokens: %lld of them", (long long)tokens);
+    if (node->op == CF_OP_TOKENS) out->w = (int32_t)tokens;
     return CFINE_OK;
 }
 
@@ -139,6 +143,10 @@ cfine_status cf_shape_infer(const cf_graph *graph, const cf_node *node, cf_value
     REQUIRE((unsigned)node->op < CF_OP_COUNT && node->input_count >= arity[node->op].least &&
                 node->input_count <= arity[node->op].most,
             "%s: %d inputs", cf_op_name(node->op), node->input_count);
+    for (int i = 0; i < node->input_count; i++)
+        REQUIRE(in[i]->h >= 1 && in[i]->w >= 1 && in[i]->c >= 1 && in[i]->h <= CF_MAX_SIDE && in[i]->w <= CF_MAX_SIDE &&
+                    in[i]->c <= CF_MAX_SIDE,
+                "%s: input %d is [%d,%d,%d]", cf_op_name(node->op), i, in[i]->h, in[i]->w, in[i]->c);
     if (node->input_count) {
         out->h = in[0]->h;
         out->w = in[0]->w;
@@ -162,7 +170,7 @@ cfine_status cf_shape_infer(const cf_graph *graph, const cf_node *node, cf_value
     case CF_OP_TOKENS: return concat_shape(graph, node, out, err);
     case CF_OP_SLICE:
         REQUIRE(node->attr.slice.first >= 0 && node->attr.slice.count > 0 &&
-                    node->attr.slice.first + node->attr.slice.count <= in[0]->c,
+                    node->attr.slice.count <= in[0]->c - node->attr.slice.first,
                 "slice: %d+%d of %d channels", node->attr.slice.first, node->attr.slice.count, in[0]->c);
         out->c = node->attr.slice.count;
         return CFINE_OK;
@@ -200,12 +208,12 @@ cfine_status cf_shape_infer(const cf_graph *graph, const cf_node *node, cf_value
         return CFINE_OK;
     case CF_OP_DEFORM: return deform_shape(graph, node, out, err);
     case CF_OP_REFINE:
-        REQUIRE(in[0]->c == 4 * node->attr.refine.bins && in[1]->c == 4 && in[0]->w == in[1]->w,
+        REQUIRE(in[0]->c % 4 == 0 && in[0]->c / 4 == node->attr.refine.bins && in[1]->c == 4 && in[0]->w == in[1]->w,
                 "refine: %d corners for %d bins", in[0]->c, node->attr.refine.bins);
         out->c = 4;
         return CFINE_OK;
     case CF_OP_QUALITY:
-        REQUIRE(in[0]->c == 4 * node->attr.quality.bins && node->attr.quality.top >= 1 &&
+        REQUIRE(in[0]->c % 4 == 0 && in[0]->c / 4 == node->attr.quality.bins && node->attr.quality.top >= 1 &&
                     node->attr.quality.top <= node->attr.quality.bins,
                 "quality: top %d of %d bins", node->attr.quality.top, node->attr.quality.bins);
         out->c = 4 * (node->attr.quality.top + 1);

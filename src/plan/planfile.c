@@ -18,7 +18,6 @@ enum {
     PAGE = 4096,
     MAX_STEPS = 1 << 16,
     MAX_NAMES = 1 << 20,
-    MAX_SIDE = 1 << 24,
     LIBRARY = CFINE_VERSION_MAJOR << 16 | CFINE_VERSION_MINOR << 8 | CFINE_VERSION_PATCH
 };
 
@@ -220,9 +219,9 @@ static cfine_status check_header(const header *head, size_t size, const char *na
 
 // 1 if all pixels of a tensor, with its halo, for `images` images lie inside [0, limit).
 static int tensor_fits(const cf_tensor *t, int64_t offset, int images, int64_t limit) {
-    if (t->h < 1 || t->w < 1 || t->c < 1 || t->halo < 0 || t->h > MAX_SIDE || t->w > MAX_SIDE || t->c > MAX_SIDE ||
-        t->halo > 16 || (unsigned)t->dtype > CF_I32 || t->pixel < t->c || t->row < 0 || t->image < 0 ||
-        t->pixel > INT32_MAX || t->row > INT64_MAX >> 24 || t->image > INT64_MAX >> 24)
+    if (t->h < 1 || t->w < 1 || t->c < 1 || t->halo < 0 || t->h > CF_MAX_SIDE || t->w > CF_MAX_SIDE ||
+        t->c > CF_MAX_SIDE || t->halo > 16 || (unsigned)t->dtype > CF_I32 || t->pixel < t->c || t->row < 0 ||
+        t->image < 0 || t->pixel > INT32_MAX || t->row > INT64_MAX >> 24 || t->image > INT64_MAX >> 24)
         return 0;
     int64_t size = cf_dtype_size(t->dtype), before, after, whole;
     if (__builtin_mul_overflow(t->halo, t->row + t->pixel, &before) ||
@@ -251,7 +250,7 @@ static int shapes_follow(const cf_problem *problem) {
     for (int i = 0; i < CF_MAX_CONSTANTS; i++) {
         node.constants[i] = problem->constant[i];
         for (int k = 0; k < problem->constant[i].rank && problem->constant[i].rank <= 4; k++)
-            if (problem->constant[i].shape[k] < 1 || problem->constant[i].shape[k] > MAX_SIDE) return 0;
+            if (problem->constant[i].shape[k] < 1 || problem->constant[i].shape[k] > CF_MAX_SIDE) return 0;
         if (problem->constant[i].rank < 0 || problem->constant[i].rank > 4) return 0;
         node.constants[i].data = problem->constant[i].rank ? &present : NULL;
     }
