@@ -10,8 +10,10 @@ exit status 0 if every row has 98 % or more of the reference's best 100 a photo 
 
 Checkpoints with drawn weights amplify rounding, deep ones most: where PyTorch's FP32 does not match its own FP64, nothing else can
 match it either. L is therefore drawn for images of 192x192, where PyTorch's FP32 has 99.9 % of its FP64's
-answers. X is drawn for 128x128 with seed 266, the second calmest of 583 draws, and judged on those ten of the 100 photos on
-which PyTorch's FP32 is nearest to its own FP64 (by the worst of a photo's best 100 answers). Seed and photos were
+answers; M with seed 2, because with seed 1 one of the ten photos turns on a tie of two queries (PyTorch's FP32 has half
+of its FP64's answers there: 94.8 % over the ten; with seed 2 100 %). X is drawn for 128x128 with seed 266, the second
+calmest of 583 draws, and judged on those ten of the 100 photos on which PyTorch's FP32 is nearest to its own FP64 (by
+the worst of a photo's best 100 answers). Seed and photos were
 chosen by the reference alone; over all 100 photos PyTorch's FP32 has 92.1 % of FP64's answers there, cfine 93.2 %. X is judged
 a second time for 640x640, on a calmer draw (calm_checkpoint.py says what it changes) and the photos of the other sizes.
 
@@ -36,7 +38,7 @@ TOGETHER = {"tiny": 10, "n": 10, "s": 10, "m": 5, "l": 5, "x": 2}
 # The side of the images that a size is drawn for, where it is not 640, the seed, where it is not 1, and the photos, where they are
 # not the first.
 SIDE = {"l": 192, "x": 128}
-SEED = {"x": 266}
+SEED = {"m": 2, "x": 266}
 PHOTOS = {"x": (20992, 106235, 199681, 239041, 239627, 255165, 333956, 385029, 443303, 557172)}
 # Sizes that are judged on the calm draw too.
 DEEP = ("x",)
