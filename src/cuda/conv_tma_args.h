@@ -21,18 +21,18 @@ typedef struct cf_conv_tma_args {
     int32_t taps, kernel_w, pieces; // pieces of a step's channels, the last may be shorter
     int32_t flat_in, out_w, out_h, stride, pad_top, pad_left;
     int32_t act;
-    float scale, shift;
+    int32_t out_bytes;  // 1: output and residual are U8, 0: of 16 bits
+    float scale, shift; // of bytes in steps of the output, whose zero point is in the shift
+    float residual_scale;
+    int32_t residual_zero;
 
-    // Of bytes only, conv_int8_args.h: sum's unit of each output; and from what its sum starts, [border][outputs
-    // rounded up to 8]: minus the sum of weight * zero point over the taps inside the image, since the copy engine
-    // reads zeros outside. border = ((top * (pad_bottom + 1) + bottom) * (pad_left + 1) + left) * (pad_right + 1) +
-    // right: how many rows and columns of the window lie beyond each edge.
+    // Of sums of bytes only, conv_int8_args.h: sum's unit of each output; and from what its sum starts,
+    // [border][outputs rounded up to 8]: minus the sum of weight * zero point over the taps inside the image, since the
+    // copy engine reads zeros outside. border = ((top * (pad_bottom + 1) + bottom) * (pad_left + 1) + left) *
+    // (pad_right + 1) + right: how many rows and columns of the window lie beyond each edge.
     const float *unit;
     const int32_t *offset;
     int32_t in_w, in_h, kernel_h, pad_bottom, pad_right;
-    int32_t out_bytes; // 1: output and residual are U8, 0: F16
-    float out_scale, residual_scale;
-    int32_t out_zero, residual_zero;
 } cf_conv_tma_args;
 
 #endif

@@ -30,17 +30,23 @@ static const char *refuse_window(const cf_conv_attr *attr) {
     return NULL;
 }
 
+static const char *refuse_ends(const cf_problem *problem, cf_dtype half) {
+    enum { CHUNK = 16 };
+    for (int i = 0; i < problem->inputs; i++) { // the output, then the residual
+        const cf_tensor *t = i ? &problem->in[1] : &problem->out[0];
+        int each = t->dtype == CF_U8 ? CHUNK : CHUNK / 2;
+        if (t->dtype != problem->out[0].dtype || (t->dtype != CF_U8 && t->dtype != half) || t->c % each ||
+            t->pixel % each || !cf_conv_is_aligned(t) || !cf_conv_is_flat(t))
+            return "wants output and residual of bytes or 16 bits, in 16 bytes of channels, without gaps between rows";
+    }
+    return NULL;
+}
+
 static const char *refuse(const cf_problem *problem, cf_dtype dtype) {
     const char *reason = cf_conv_refuse_matrix(problem, dtype);
     if (!reason) reason = cf_conv_refuse_output(problem);
     if (!reason) reason = refuse_window(&problem->attr.conv);
-    if (reason) return reason;
-    for (int i = 0; i < problem->inputs; i++) { // the output, then the residual
-        const cf_tensor *t = i ? &problem->in[1] : &problem->out[0];
-        if (t->dtype != dtype || t->c % 8 || !cf_conv_is_aligned(t) || !cf_conv_is_flat(t))
-            return "wants output and residual in the input's type, in eights of channels, without gaps between rows";
-    }
-    return NULL;
+    return reason ? reason : refuse_ends(problem, dtype);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -52,19 +58,12 @@ static int64_t borders_of(const cf_conv_attr *attr) {
 }
 
 static const char *refuse_bytes(const cf_problem *problem) {
-    enum { MOST_BORDERS = 256, CHUNK = 16 };
+    enum { MOST_BORDERS = 256 };
     const char *reason = cf_conv_int8_refuse(problem);
     if (!reason) reason = refuse_window(&problem->attr.conv);
     if (reason) return reason;
     if (borders_of(&problem->attr.conv) > MOST_BORDERS) return "too wide a border";
-    for (int i = 0; i < problem->inputs; i++) { // the output, then the residual
-        const cf_tensor *t = i ? &problem->in[1] : &problem->out[0];
-        int each = t->dtype == CF_U8 ? CHUNK : CHUNK / 2;
-        if (t->dtype != problem->out[0].dtype || (t->dtype != CF_U8 && t->dtype != CF_F16) || t->c % each ||
-            t->pixel % each || !cf_conv_is_aligned(t) || !cf_conv_is_flat(t))
-            return "wants output and residual of bytes or in FP16, in 16 bytes of channels, without gaps between rows";
-    }
-    return NULL;
+    return refuse_ends(problem, CF_F16);
 }
 
 static size_t packed_size_bytes(const cf_problem *problem) {
@@ -117,11 +116,6 @@ static void add_byte_args(cf_conv_tma_args *args, const cf_call *call) {
     args->kernel_h = attr->kernel_h;
     args->pad_bottom = attr->pad_bottom;
     args->pad_right = attr->pad_right;
-    args->out_bytes = call->out[0].dtype == CF_U8;
-    args->out_scale = call->out[0].scale;
-    args->out_zero = call->out[0].zero;
-    args->residual_scale = bytes.conv.residual.scale;
-    args->residual_zero = bytes.conv.residual.zero;
 }
 
 // A part of a concat of bytes may begin between two vectors of the copy engine.
@@ -175,6 +169,13 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
                              .shift = attr->affine ? attr->shift : 0};
     args.tiles = (int32_t)cf_cuda_blocks(args.pixels, t->rows) * args.columns;
     if (bytes) add_byte_args(&args, call);
+    if (out->dtype == CF_U8) {
+        args.out_bytes = 1;
+        args.scale /= out->scale;
+        args.shift = args.shift / out->scale + (float)out->zero;
+        args.residual_scale = plain.residual.scale / out->scale;
+        args.residual_zero = plain.residual.zero;
+    }
     if (args.flat_in)
         cf_cuda_map_boxes(queue, &args.in, in->dtype, in->data, in->c, args.pixels, in->pixel, t->terms, t->rows);
     else

@@ -49,7 +49,8 @@ enum {
     CF_CU_MAP_U8 = 0,         // CU_TENSOR_MAP_DATA_TYPE_UINT8
     CF_CU_MAP_F16 = 6,        // CU_TENSOR_MAP_DATA_TYPE_FLOAT16
     CF_CU_MAP_BF16 = 9,       //
-    CF_CU_MAP_SWIZZLE_64 = 2, // CU_TENSOR_MAP_SWIZZLE_64B
+    CF_CU_MAP_SWIZZLE_32 = 1, // CU_TENSOR_MAP_SWIZZLE_32B
+    CF_CU_MAP_SWIZZLE_64 = 2,
     CF_CU_MAP_SWIZZLE_128 = 3,
     CF_CU_MAP_LINES_128 = 2,  // CU_TENSOR_MAP_L2_PROMOTION_L2_128B
     CF_CU_LAUNCH_OVERLAP = 6, // programmatic stream serialisation: a kernel may start while the one before ends

@@ -6,7 +6,8 @@ static int type_of(cf_dtype dtype) {
 }
 
 static int swizzle_of(cf_dtype dtype, int width) {
-    return width * cf_dtype_size(dtype) == 128 ? CF_CU_MAP_SWIZZLE_128 : CF_CU_MAP_SWIZZLE_64;
+    int bytes = width * (int)cf_dtype_size(dtype);
+    return bytes == 128 ? CF_CU_MAP_SWIZZLE_128 : bytes == 64 ? CF_CU_MAP_SWIZZLE_64 : CF_CU_MAP_SWIZZLE_32;
 }
 
 void cf_cuda_map_boxes(cf_cuda_queue *queue, cf_tensor_map *out, cf_dtype dtype, const void *data, int64_t width,

@@ -3,6 +3,8 @@
 // attention_mma.cu are the fast forms.
 #include "cuda/vector.cuh"
 
+enum { CHUNK = 32 }; // keys that make a sum of their own: conv_f32.cu says why
+
 // products: [images, heads, queries, keys], FP32. Blocks along y are heads, along z images.
 CF_GLOBAL cf_attention_any(cf_tensor q, cf_tensor k, cf_tensor v, cf_tensor out, float *products, int heads) {
     cf_let_next_start();
@@ -26,7 +28,12 @@ CF_GLOBAL cf_attention_any(cf_tensor q, cf_tensor k, cf_tensor v, cf_tensor out,
     __syncwarp();
     for (int c = lane; c < size; c += 32) {
         float sum = 0;
-        for (uint32_t s = 0; s < keys; s++) sum += products[s] * cf_get(v, cf_pixel(v, n, s) + first + c);
+        for (uint32_t from = 0; from < keys; from += CHUNK) {
+            float chunk = 0;
+            for (uint32_t s = from; s < min(keys, from + CHUNK); s++)
+                chunk += products[s] * cf_get(v, cf_pixel(v, n, s) + first + c);
+            sum += chunk;
+        }
         cf_put(out, cf_pixel(out, n, query) + first + c, sum / total);
     }
 }

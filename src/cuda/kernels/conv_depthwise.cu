@@ -15,16 +15,15 @@ static __device__ __noinline__ void finish_any(const cf_conv_args &a, int n, int
     }
 }
 
-// Two neighbouring channels of a type, as they lie in memory and in FP32; `outside` is what stands for 0.
+// Two neighbouring channels of a type, as they lie in memory and in FP32, in `unit`s; `outside` is what stands for 0.
 template <typename T> struct two {
     static __device__ __forceinline__ uint32_t load(const char *from) {
         return *reinterpret_cast<const uint32_t *>(from);
     }
     static __device__ __forceinline__ uint32_t outside(const cf_tensor &) { return 0; }
     static __device__ __forceinline__ float2 unpack(const cf_tensor &, uint32_t bits) { return cf_unpack(bits, T()); }
-    static __device__ __forceinline__ void store(const cf_tensor &, T *to, float2 v, float) {
-        *reinterpret_cast<uint32_t *>(to) = cf_pack(v.x, v.y, T());
-    }
+    static __device__ __forceinline__ float unit(const cf_tensor &) { return 1.f; }
+    typedef T half; // what is stored unless bytes are
 };
 
 template <> struct two<uint8_t> {
@@ -33,17 +32,14 @@ template <> struct two<uint8_t> {
     }
     static __device__ __forceinline__ uint32_t outside(const cf_tensor &t) { return (uint32_t)t.zero * 0x0101u; }
     static __device__ __forceinline__ float2 unpack(const cf_tensor &t, uint32_t bits) {
-        float base = -t.scale * t.zero;
-        return make_float2(fmaf(t.scale, (float)(bits & 255), base), fmaf(t.scale, (float)(bits >> 8), base));
+        float base = (float)(CF_WHOLE + t.zero);
+        return make_float2(cf_byte_less(bits, 0, base), cf_byte_less(bits, 1, base));
     }
-    static __device__ __forceinline__ void store(const cf_tensor &t, uint8_t *to, float2 v, float inverse) {
-        float low = fminf(fmaxf(fmaf(v.x, inverse, (float)t.zero), 0.f), 255.f);
-        float high = fminf(fmaxf(fmaf(v.y, inverse, (float)t.zero), 0.f), 255.f);
-        *reinterpret_cast<uint16_t *>(to) = (uint16_t)(__float2int_rn(low) | __float2int_rn(high) << 8);
-    }
+    static __device__ __forceinline__ float unit(const cf_tensor &t) { return t.scale; }
+    typedef __half half;
 };
 
-template <typename T, cf_dtype DTYPE, int KERNEL, int STRIDE, int WIDE, int HIGH>
+template <typename T, cf_dtype HALF, int KERNEL, int STRIDE, int WIDE, int HIGH>
 __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     constexpr int SPAN = (WIDE - 1) * STRIDE + KERNEL, ROWS = (HIGH - 1) * STRIDE + KERNEL;
     int pairs = a.out.c / 2, strips = (a.out.w + WIDE - 1) / WIDE, bands = (a.out.h + HIGH - 1) / HIGH;
@@ -53,7 +49,10 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     float2 weight[KERNEL * KERNEL], bias;
     const float *weights = static_cast<const float *>(a.weight) + c;
 #pragma unroll
-    for (int t = 0; t < KERNEL * KERNEL; t++) weight[t] = *reinterpret_cast<const float2 *>(weights + t * a.out.c);
+    for (int t = 0; t < KERNEL * KERNEL; t++) {
+        float2 w = *reinterpret_cast<const float2 *>(weights + t * a.out.c);
+        weight[t] = make_float2(w.x * two<T>::unit(a.in), w.y * two<T>::unit(a.in));
+    }
     bias = *reinterpret_cast<const float2 *>(a.bias + c);
     cf_wait_before();
     cf_let_next_start();
@@ -74,10 +73,12 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
         for (int s = 0; s < SPAN; s++) bits[s] = there >> s & 1 ? two<T>::load(in + (from + s * pixel_bytes)) : outside;
         from += row_bytes;
     };
-    bool usual = a.out.dtype == DTYPE && a.vector_out && a.attr.act <= CF_ACT_RELU && !a.residual.data;
+    bool bytes = a.out.dtype == CF_U8;
+    bool usual = (bytes || a.out.dtype == HALF) && a.vector_out && a.attr.act <= CF_ACT_RELU && !a.residual.data;
     float scale = a.attr.affine ? a.attr.scale : 1.f, shift = a.attr.affine ? a.attr.shift : 0.f;
-    float least = a.attr.act == CF_ACT_RELU ? 0.f : -INFINITY, inverse = 1.f / a.out.scale;
-    T *out = static_cast<T *>(a.out.data) + cf_at(a.out, n, oy, ox, c);
+    float least = a.attr.act == CF_ACT_RELU ? 0.f : -INFINITY;
+    if (bytes) scale /= a.out.scale, shift = shift / a.out.scale + a.out.zero;
+    int64_t to = cf_at(a.out, n, oy, ox, c);
 
     float2 sum[HIGH][WIDE];
 #pragma unroll
@@ -100,8 +101,8 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
             for (int kx = 0; kx < KERNEL; kx++)
 #pragma unroll
                 for (int p = 0; p < WIDE; p++) {
-                    float2 v = in[p * STRIDE + kx], w = weight[ky * KERNEL + kx], &to = sum[q][p];
-                    to.x = fmaf(v.x, w.x, to.x), to.y = fmaf(v.y, w.y, to.y);
+                    float2 v = in[p * STRIDE + kx], w = weight[ky * KERNEL + kx], &s = sum[q][p];
+                    s.x = fmaf(v.x, w.x, s.x), s.y = fmaf(v.y, w.y, s.y);
                 }
             if (ky + 1 < KERNEL || oy + q >= a.out.h) continue;
 #pragma unroll
@@ -112,22 +113,29 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
                     continue;
                 }
                 v.x = fmaf(fmaxf(v.x, least), scale, shift), v.y = fmaf(fmaxf(v.y, least), scale, shift);
-                if (ox + p < a.out.w) two<T>::store(a.out, out + q * a.out.row + p * a.out.pixel, v, inverse);
+                if (ox + p >= a.out.w) continue;
+                int64_t at = to + q * a.out.row + p * a.out.pixel;
+                if (bytes)
+                    *reinterpret_cast<uint16_t *>(static_cast<uint8_t *>(a.out.data) + at) =
+                        (uint16_t)cf_two_bytes(v.x, v.y);
+                else
+                    *reinterpret_cast<uint32_t *>(static_cast<uint16_t *>(a.out.data) + at) =
+                        cf_pack(v.x, v.y, typename two<T>::half());
             }
         }
     }
 }
 
 // One kernel a type: a kernel for all of them has the registers of the hungriest.
-#define DEPTHWISE_OF(name, T, DTYPE, KERNEL, STRIDE, WIDE, HIGH, BLOCKS)                                               \
+#define DEPTHWISE_OF(name, T, HALF, KERNEL, STRIDE, WIDE, HIGH, BLOCKS)                                                \
     CF_GLOBAL __launch_bounds__(128, BLOCKS)                                                                           \
         cf_conv_depthwise_##name##_##KERNEL##_s##STRIDE##_##WIDE##x##HIGH(const __grid_constant__ cf_conv_args a) {    \
-        depthwise<T, DTYPE, KERNEL, STRIDE, WIDE, HIGH>(a);                                                            \
+        depthwise<T, HALF, KERNEL, STRIDE, WIDE, HIGH>(a);                                                             \
     }
 #define DEPTHWISE(...)                                                                                                 \
     DEPTHWISE_OF(f16, __half, CF_F16, __VA_ARGS__)                                                                     \
     DEPTHWISE_OF(bf16, __nv_bfloat16, CF_BF16, __VA_ARGS__)                                                            \
-    DEPTHWISE_OF(u8, uint8_t, CF_U8, __VA_ARGS__)
+    DEPTHWISE_OF(u8, uint8_t, CF_F16, __VA_ARGS__)
 
 DEPTHWISE(3, 1, 4, 4, 5)
 DEPTHWISE(3, 1, 2, 2, 6)

@@ -2,9 +2,9 @@
 // Convolution of FP32 inputs in FP32: products of tiles from shared memory, by ordinary multiply-adds.
 #include "cuda/kernels/conv.cuh"
 
-// CHUNK steps make a sum of their own: 64 products, as on the CPU. The error of a sum grows with its length, and that
+// CHUNK steps make a sum of their own: 32 products. The error of a sum grows with its length, and that
 // of FP32 is what everything else is compared with (docs/performance.md, CPU convolution kernels).
-enum { TERMS = 16, CHUNK = 4, COLUMNS = 64, ACROSS = 8, DOWN = 16, THREADS = ACROSS * DOWN };
+enum { TERMS = 16, CHUNK = 2, COLUMNS = 64, ACROSS = 8, DOWN = 16, THREADS = ACROSS * DOWN };
 
 static __device__ __noinline__ void finish(const cf_conv_args &a, unsigned m, int o, cf_eight e) {
     cf_conv_finish8<true>(a, m, o, e);

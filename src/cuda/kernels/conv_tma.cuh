@@ -16,15 +16,17 @@
 #include "cuda/wgmma_bytes.cuh"
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-// What multiplies elements of this type, 32 bytes of a row at once.
+// What multiplies elements of this type, 32 bytes of a row at once; `half` is what is stored unless bytes are.
 template <typename T, int COLUMNS> struct tma_product {
     typedef float sum;
+    typedef T half;
     static __device__ __forceinline__ void add(float (&d)[COLUMNS / 2], uint64_t a, uint64_t b) {
         cf_matrix_product<COLUMNS>::add(d, a, b, T());
     }
 };
 template <int COLUMNS> struct tma_product<uint8_t, COLUMNS> {
     typedef int sum;
+    typedef __half half;
     static __device__ __forceinline__ void add(int (&d)[COLUMNS / 2], uint64_t a, uint64_t b) {
         cf_byte_product<COLUMNS>::add(d, a, b);
     }
@@ -35,9 +37,10 @@ __host__ __device__ constexpr int piece_width(int columns) {
     return columns % 64 ? 32 : 64;
 }
 
-// Where 16 bytes of a row of a piece lie, of rows of 128 or 64 bytes: the pattern of the map's swizzle.
+// Where 16 bytes of a row of a piece lie, of rows of 128, 64 or 32 bytes: the pattern of the map's swizzle.
 template <int BYTES> __device__ __forceinline__ uint32_t piece_place(int row, int chunk) {
-    return BYTES == 128 ? row * 128 + ((chunk ^ (row % 8)) * 16) : row * 64 + ((chunk ^ (row / 2 % 4)) * 16);
+    constexpr int CHUNKS = BYTES / 16;
+    return row * BYTES + ((chunk ^ (row * CHUNKS / 8 % CHUNKS)) * 16);
 }
 
 // Copies the residual of a piece into its slot.
@@ -56,12 +59,10 @@ __device__ __forceinline__ void copy_rows(const cf_conv_tma_args &a, unsigned ch
 
 template <typename T, int WIDTH>
 __device__ __forceinline__ void copy_residual(const cf_conv_tma_args &a, unsigned char *slot, int m, int o) {
-    if (sizeof(T) == 2)
-        copy_rows<T, WIDTH>(a, slot, m, o);
-    else if (a.out_bytes)
+    if (a.out_bytes)
         copy_rows<uint8_t, WIDTH>(a, slot, m, o);
     else
-        copy_rows<__half, WIDTH>(a, slot, m, o);
+        copy_rows<T, WIDTH>(a, slot, m, o);
 }
 
 // How many rows and columns of pixel m's window lie beyond which edge, as one number: conv_tma_args.h.
@@ -142,16 +143,11 @@ __device__ __forceinline__ void put_piece(const cf_conv_tma_args &a, float (&v)[
     }
 }
 
-// Rounds to nearest even and saturates, as cf_to_bytes: the byte is the lowest of the result. Above 2^23, FP32 has no
-// fractions, and its last bits are an integer's.
-__device__ __forceinline__ uint32_t byte_bits(float v, float inverse, float zero) {
-    return __float_as_uint(fminf(fmaxf(fmaf(v, inverse, zero), 0.f), 255.f) + 12582912.f);
-}
-
+// The same of bytes: v is in units of the output, from its zero point on.
 template <int WIDTH>
 __device__ __forceinline__ void put_bytes(const cf_conv_tma_args &a, float (&v)[WIDTH / 2], unsigned char *slot) {
     int lane = threadIdx.x % 32;
-    float inverse = 1.f / a.out_scale, zero = (float)a.out_zero;
+    float base = (float)(CF_WHOLE + a.residual_zero);
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++)
 #pragma unroll
@@ -160,12 +156,20 @@ __device__ __forceinline__ void put_bytes(const cf_conv_tma_args &a, float (&v)[
                                                         lane % 4 * 2);
             float low = v[4 * j + 2 * h], high = v[4 * j + 2 * h + 1];
             if (a.residual) {
-                int more = *at;
-                low += (float)((more & 255) - a.residual_zero) * a.residual_scale;
-                high += (float)((more >> 8) - a.residual_zero) * a.residual_scale;
+                uint32_t more = *at;
+                low = fmaf(cf_byte_less(more, 0, base), a.residual_scale, low);
+                high = fmaf(cf_byte_less(more, 1, base), a.residual_scale, high);
             }
-            *at = (uint16_t)__byte_perm(byte_bits(low, inverse, zero), byte_bits(high, inverse, zero), 0x0040);
+            *at = (uint16_t)cf_two_bytes(low, high);
         }
+}
+
+// x * sigmoid(x) to 2^-12 of x by one instruction of the special unit instead of two, of which a short sum's end has
+// too many: a byte's step is coarser.
+__device__ __forceinline__ float coarse_silu(float x) {
+    float half = .5f * x, tangent;
+    asm("tanh.approx.f32 %0, %1;" : "=f"(tangent) : "f"(half));
+    return fmaf(half, tangent, half);
 }
 
 // Ends one piece: 16 pixels from m on, WIDTH channels from o on; `sum` as wgmma left it. With a residual, that lies in
@@ -179,8 +183,13 @@ __device__ __forceinline__ void finish_piece(const cf_conv_tma_args &a, const S 
 #pragma unroll
         for (int k = 0; k < WIDTH / 2; k++) v[k] = fmaxf(v[k], 0.f);
     } else if (a.act == CF_ACT_SILU) {
+        if (sizeof(T) == 1 && a.out_bytes) {
 #pragma unroll
-        for (int k = 0; k < WIDTH / 2; k++) v[k] *= cf_quick_sigmoid(v[k]);
+            for (int k = 0; k < WIDTH / 2; k++) v[k] = coarse_silu(v[k]);
+        } else {
+#pragma unroll
+            for (int k = 0; k < WIDTH / 2; k++) v[k] *= cf_quick_sigmoid(v[k]);
+        }
     } else if (a.act == CF_ACT_GELU) {
 #pragma unroll
         for (int k = 0; k < WIDTH / 2; k++) v[k] = cf_activate(CF_ACT_GELU, v[k]);
@@ -190,12 +199,10 @@ __device__ __forceinline__ void finish_piece(const cf_conv_tma_args &a, const S 
     }
 #pragma unroll
     for (int k = 0; k < WIDTH / 2; k++) v[k] = fmaf(v[k], a.scale, a.shift);
-    if constexpr (sizeof(T) == 2)
-        put_piece<T, WIDTH>(a, v, slot);
-    else if (a.out_bytes)
+    if (a.out_bytes)
         put_bytes<WIDTH>(a, v, slot);
     else
-        put_piece<__half, WIDTH>(a, v, slot);
+        put_piece<typename tma_product<T, WIDTH>::half, WIDTH>(a, v, slot);
     cf_show_to_engines();
     __syncwarp();
     if (threadIdx.x % 32 == 0) cf_store_box(&a.out, o, m, slot);
@@ -269,8 +276,8 @@ __device__ __forceinline__ void conv_tma(const cf_conv_tma_args &a) {
 #pragma unroll
             for (int p = 0; p < SLOTS; p++) {
                 if (p < PIECES)
-                    copy_residual<T, WIDTH>(a, slot + p * SLOT_BYTES, m0 + p * WIDTH / COLUMNS * 64,
-                                            o0 + p * WIDTH % COLUMNS);
+                    copy_residual<typename product::half, WIDTH>(
+                        a, slot + p * SLOT_BYTES, m0 + p * WIDTH / COLUMNS * 64, o0 + p * WIDTH % COLUMNS);
                 cf_end_copies();
             }
         }
@@ -319,8 +326,8 @@ __device__ __forceinline__ void conv_tma(const cf_conv_tma_args &a) {
                 if (p + SLOTS < PIECES) {
                     if (lane == 0) cf_wait_stores<0>();
                     __syncwarp();
-                    copy_residual<T, WIDTH>(a, here, m0 + (p + SLOTS) * WIDTH / COLUMNS * 64,
-                                            o0 + (p + SLOTS) * WIDTH % COLUMNS);
+                    copy_residual<typename product::half, WIDTH>(a, here, m0 + (p + SLOTS) * WIDTH / COLUMNS * 64,
+                                                                 o0 + (p + SLOTS) * WIDTH % COLUMNS);
                 }
                 cf_end_copies();
             }
