@@ -4,8 +4,8 @@
 // A tile of the input is up to 16 neighbouring pixels times 64 bytes of channels, loaded straight from the activation
 // with its pixel stride; a tile of weights is 16 groups of a panel (conv_panel.h), which is already in tile order. Two
 // input tiles times two panels keep four tiles of sums, so that each load is used twice. All tiles of a problem have
-// one shape, set once: lines are cut into equal tiles, the last of which overlaps its neighbour when they do not fit,
-// and K runs into equal chunks.
+// one shape, set once: lines (all lines of an image together, where that fills tiles better) are cut into equal tiles,
+// the last of which overlaps its neighbour when they do not fit, and K runs into equal chunks.
 //
 // FP32 accuracy: x = hi + mid + lo, each the bf16 nearest to what is left, exact to 24 bits. Of the nine products of
 // two such sums the six largest are added (hi*hi, hi*mid, mid*hi, hi*lo, mid*mid, lo*hi); what is dropped is below
@@ -30,14 +30,16 @@ typedef void writer(const cf_conv_store *s, int first, int count);
 typedef struct {
     cf_conv_geometry g;
     const cf_call *call;
-    const char *in;              // the first tap of the first output
-    int64_t in_line, in_image;   // bytes between output lines, and images
-    int64_t part, weight_part;   // bytes between hi, mid and lo: of a pixel, of a panel
-    int64_t panel;               // bytes of a panel, all parts
-    int32_t chunk, chunks, rows; // groups in a tile; tiles in a K run; pixels in a tile
-    int32_t steps;               // tiles in K
-    int32_t store_pixels;        // of the block before, written a step
-    const int32_t *offset;       // bytes from the first tap, of each step
+    const char *in;                             // the first tap of the first output
+    int64_t in_line, in_image;                  // bytes between output lines, and images
+    int64_t part, weight_part;                  // bytes between hi, mid and lo: of a pixel, of a panel
+    int64_t panel;                              // bytes of a panel, all parts
+    int32_t chunk, chunks, rows;                // groups in a tile; tiles in a K run; pixels in a tile
+    int32_t steps;                              // tiles in K
+    int32_t store_pixels;                       // of the block before, written a step
+    const int32_t *offset;                      // bytes from the first tap, of each step
+    int64_t line_width, lines, lines_per_image; // of the lines that tiles are cut from: the output's, or joined ones
+    int64_t pitch;                              // positions from one output line to the next in such a line
     int64_t tiles_per_line, tiles;
     int64_t run; // tiles a team member sweeps over with two panels before it takes the next
     const float *bias, *scale;
@@ -94,16 +96,16 @@ typedef struct {
 
 static place place_of(const plan *p, int64_t tile) {
     int64_t line = tile / p->tiles_per_line, fresh = tile % p->tiles_per_line * p->rows;
-    return (place){line / p->g.lines_per_image, line % p->g.lines_per_image, least(fresh, p->g.width - p->rows), fresh};
+    return (place){line / p->lines_per_image, line % p->lines_per_image, least(fresh, p->line_width - p->rows), fresh};
 }
 
 static void next_place(const plan *p, place *at) {
     at->fresh += p->rows;
-    if (at->fresh >= p->g.width) {
+    if (at->fresh >= p->line_width) {
         at->fresh = 0;
-        if (++at->y >= p->g.lines_per_image) at->y = 0, at->n++;
+        if (++at->y >= p->lines_per_image) at->y = 0, at->n++;
     }
-    at->x = least(at->fresh, p->g.width - p->rows);
+    at->x = least(at->fresh, p->line_width - p->rows);
 }
 
 static const char *input_of(const plan *p, const place *at) {
@@ -172,16 +174,38 @@ static writer *writer_of(const cf_problem *problem, int quantised) {
     return write_any;
 }
 
-// Shapes of the tiles, and how the work is cut. Needs the geometry only.
+static int64_t tiles_in(int64_t width) {
+    return (width + TILE - 1) / TILE;
+}
+
+// Where the input's lines are a whole number of pixels apart, all output lines of an image are one run of positions at
+// equal distances, between the lines some that count for nothing: of 20 pixels every line would leave a tile of 16 and
+// one of 4. Joined lines are taken where that makes fewer tiles.
+static void lines_of(plan *p) {
+    const cf_conv_geometry *g = &p->g;
+    p->line_width = p->pitch = g->width;
+    p->lines = g->lines;
+    p->lines_per_image = g->lines_per_image;
+    if (p->in_line % g->step) return;
+    int64_t pitch = p->in_line / g->step, joined = (g->lines_per_image - 1) * pitch + g->width;
+    if (pitch < g->width || tiles_in(joined) >= g->lines_per_image * tiles_in(g->width)) return;
+    p->pitch = pitch;
+    p->line_width = joined;
+    p->lines = g->lines / g->lines_per_image;
+    p->lines_per_image = 1;
+}
+
+// Shapes of the tiles, and how the work is cut. Needs the geometry and the input's strides only.
 static void tiles_of(plan *p) {
     cf_conv_geometry *g = &p->g;
+    lines_of(p);
     p->chunk = chunk_of(g->groups);
     p->chunks = g->groups / p->chunk;
     p->steps = g->rows * g->cols * p->chunks;
-    p->tiles_per_line = (g->width + TILE - 1) / TILE;
-    p->rows = (int32_t)((g->width + p->tiles_per_line - 1) / p->tiles_per_line);
-    p->tiles_per_line = (g->width + p->rows - 1) / p->rows;
-    p->tiles = g->lines * p->tiles_per_line;
+    p->tiles_per_line = tiles_in(p->line_width);
+    p->rows = (int32_t)((p->line_width + p->tiles_per_line - 1) / p->tiles_per_line);
+    p->tiles_per_line = (p->line_width + p->rows - 1) / p->rows;
+    p->tiles = p->lines * p->tiles_per_line;
     p->run = (BLOCK_BYTES / (p->rows * g->step * 2 + 1) + 1) * 2;
     p->store_pixels = (2 * TILE + p->steps - 1) / p->steps;
     if (p->store_pixels < LEAST_STORE) p->store_pixels = LEAST_STORE;
@@ -200,10 +224,16 @@ static void find_steps(plan *p, int32_t *offset) {
 // Two tiles of pixels by two panels of finished sums, waiting to be written: that happens a few pixels at a time
 // between the products of the next block, so that vector units and tiles work side by side.
 typedef struct {
+    cf_conv_store store; // of the pixels on one output line
+    int64_t n, y;        // that line
+    int64_t left;        // positions from the store's first to the tile's end
+} finished_tile;
+
+typedef struct {
     float sums[2 * TILE * 32] __attribute__((aligned(64)));
-    cf_conv_store tile[2];
+    finished_tile tile[2];
     int32_t panel, panels; // that `tile` was made for; panels 0: none so far
-    int32_t at, end, done; // the tile at work, one behind the last, and how many of its pixels are done
+    int32_t at, end, done; // the tile at work, one behind the last, and how many pixels of its store are done
 } finished;
 
 // What the stores of all tiles of a panel have in common.
@@ -212,39 +242,64 @@ static void begin_panels(const plan *p, int panel, int panels, finished *f) {
     const cf_tensor *out = &call->out[0], *add = &call->in[1];
     int first = panel * CF_PANEL;
     f->panel = panel, f->panels = panels;
-    f->tile[0] = f->tile[1] = (cf_conv_store){.scale = p->scale + first,
-                                              .bias = p->bias + first,
-                                              .out_pixel = p->g.out_pixel * cf_dtype_size(out->dtype),
-                                              .add_pixel = p->g.add_pixel * cf_dtype_size(add->dtype),
-                                              .channels = (int32_t)least(p->g.outputs - first, panels * CF_PANEL),
-                                              .width = 32,
-                                              .attr = &call->problem->attr.conv,
-                                              .out_tensor = out,
-                                              .add_tensor = add};
+    f->tile[0].store = f->tile[1].store =
+        (cf_conv_store){.scale = p->scale + first,
+                        .bias = p->bias + first,
+                        .out_pixel = p->g.out_pixel * cf_dtype_size(out->dtype),
+                        .add_pixel = p->g.add_pixel * cf_dtype_size(add->dtype),
+                        .channels = (int32_t)least(p->g.outputs - first, panels * CF_PANEL),
+                        .width = 32,
+                        .attr = &call->problem->attr.conv,
+                        .out_tensor = out,
+                        .add_tensor = add};
 }
 
-static void place_store(const plan *p, const place *at, int panel, const float *sums, cf_conv_store *s) {
+// The store of what a tile has on line t->y from column x on; sums are those of the first.
+static void store_line(const plan *p, int64_t x, int panel, const float *sums, finished_tile *t) {
     const cf_call *call = p->call;
     const cf_conv_geometry *g = &p->g;
     const cf_tensor *out = &call->out[0], *add = &call->in[1];
     int first = panel * CF_PANEL;
-    s->sums = sums + (at->fresh - at->x) * 32;
-    s->out = (char *)out->data + (at->n * g->out_image + at->y * g->out_line + at->fresh * g->out_pixel + first) *
-                                     cf_dtype_size(out->dtype);
-    if (call->problem->inputs > 1) s->add = cf_conv_residual(call, g, at->n, at->y) + first * cf_dtype_size(add->dtype);
-    s->x = (int32_t)at->fresh;
-    s->pixels = (int32_t)(at->x + p->rows - at->fresh);
+    cf_conv_store *s = &t->store;
+    s->sums = sums;
+    s->out = (char *)out->data +
+             (t->n * g->out_image + t->y * g->out_line + x * g->out_pixel + first) * cf_dtype_size(out->dtype);
+    if (call->problem->inputs > 1) s->add = cf_conv_residual(call, g, t->n, t->y) + first * cf_dtype_size(add->dtype);
+    s->x = (int32_t)x;
+    s->pixels = (int32_t)least(t->left, g->width - x);
+}
+
+static void place_store(const plan *p, const place *at, int panel, const float *sums, finished_tile *t) {
+    int32_t lines = (int32_t)at->fresh / (int32_t)p->pitch;
+    int64_t x = at->fresh - lines * p->pitch, gap = x < p->g.width ? 0 : p->pitch - x;
+    *t = (finished_tile){t->store, at->n, at->y + lines + (gap > 0), at->x + p->rows - at->fresh - gap};
+    if (t->left > 0)
+        store_line(p, gap ? 0 : x, panel, sums + (at->fresh - at->x + gap) * 32, t);
+    else
+        t->store.pixels = 0;
+}
+
+// To the next output line that the tile reaches; 0 if there is none.
+static int next_line(const plan *p, int panel, finished_tile *t) {
+    int64_t passed = t->store.pixels + p->pitch - p->g.width;
+    if (t->left <= passed) return 0;
+    t->left -= passed;
+    t->y++;
+    store_line(p, 0, panel, (const float *)t->store.sums + passed * 32, t);
+    return 1;
 }
 
 // The next `pixels` of a finished block.
 CF_INLINE void store_some(const plan *p, finished *f, int pixels) {
     while (pixels > 0 && f->at < f->end) {
-        const cf_conv_store *s = &f->tile[f->at];
-        int left = s->pixels - f->done, take = left < pixels ? left : pixels;
-        p->write(s, f->done, take);
+        finished_tile *t = &f->tile[f->at];
+        int left = t->store.pixels - f->done, take = left < pixels ? left : pixels;
+        p->write(&t->store, f->done, take);
         f->done += take;
         pixels -= take;
-        if (take == left) f->at++, f->done = 0;
+        if (take < left) continue;
+        f->done = 0;
+        if (!next_line(p, f->panel, t)) f->at++;
     }
 }
 
