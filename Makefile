@@ -94,6 +94,7 @@ bench: build
 install: packages
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) && cmake --build --preset release
 	@cmake --install build/release
+	@[ "$$(id -u)" != 0 ] || [ -n "$$DESTDIR" ] || ldconfig # or programs do not find the new library
 
 clean:
 	rm -rf build out

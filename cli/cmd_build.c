@@ -5,6 +5,7 @@
 #include "cfine/cfine.h"
 #include "message.h"
 #include "model_args.h"
+#include "output_file.h"
 #include "verbs.h"
 
 typedef struct {
@@ -51,6 +52,7 @@ static int run_verb(int argc, char **argv) {
     int operands, status;
     if (!cli_parse(&cli_verb_build, argc, argv, &args, &operands, &status)) return status;
     if (!args.output) return cli_usage(&cli_verb_build, "--output is needed: the plan file to write");
+    if (!cli_output_check(args.output)) return CLI_FAILED;
     cfine_error error;
     if (build(&args, &error) == CFINE_OK) return CLI_OK;
     cli_error("%s", error.message);

@@ -7,6 +7,7 @@
 #include "inputs.h"
 #include "message.h"
 #include "model_args.h"
+#include "output_file.h"
 #include "progress.h"
 #include "verbs.h"
 
@@ -101,6 +102,7 @@ static int run_verb(int argc, char **argv) {
     if (!args.output) return cli_usage(&cli_verb_calibrate, "--output is needed: the calibration file to write");
     if (!args.images == !args.random)
         return cli_usage(&cli_verb_calibrate, "either --images, a folder of pictures, or --random");
+    if (!cli_output_check(args.output)) return CLI_FAILED;
     cli_inputs inputs = {0};
     char *words[] = {(char *)args.images};
     if (args.images) cli_inputs_expand(words, 1, &inputs);

@@ -233,6 +233,9 @@ static int run(int argc, char **argv) {
     info_args args = {0};
     int operands, status;
     if (!cli_parse(&cli_verb_info, argc, argv, &args, &operands, &status)) return status;
+    if (args.graph + args.passes + args.plan + (args.json || args.labels) > 1)
+        return cli_usage(&cli_verb_info,
+                         "--graph, --passes, --plan and --json or --labels print different things: one of them");
     subject it = {.name = operands ? argv[1] : NULL};
     cfine_error error;
     if (show(&args, &it, &error) != CFINE_OK) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `cfine triton`: a model repository for NVIDIA's Triton server, with the backend beside the model.
+#include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,17 +93,39 @@ static int ends_with(const char *text, const char *end) {
     return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
-// A checkpoint of Hugging Face is its folder's three files; the preprocessor's may be missing.
-static int copy_checkpoint(const char *from, const char *to) {
-    static const char *const names[] = {"config.json", "model.safetensors", "preprocessor_config.json"};
-    int ok = 1;
-    for (int i = 0; i < 3 && ok; i++) {
-        char *source = cli_format("%s/%s", from, names[i]), *target = cli_format("%s/%s", to, names[i]);
-        if (i < 2 || access(source, F_OK) == 0) ok = copy_file(source, target);
-        free(source);
-        free(target);
-    }
+static int copy_into(const char *from, const char *to, const char *name) {
+    char *source = cli_format("%s/%s", from, name), *target = cli_format("%s/%s", to, name);
+    int ok = copy_file(source, target);
+    free(source);
+    free(target);
     return ok;
+}
+
+static int holds(const char *folder, const char *name) {
+    char *path = cli_format("%s/%s", folder, name);
+    int found = access(path, F_OK) == 0;
+    free(path);
+    return found;
+}
+
+// The index, and every file that could be one of its shards.
+static int copy_shards(const char *from, const char *to) {
+    if (!copy_into(from, to, "model.safetensors.index.json")) return 0;
+    struct dirent **entries;
+    int count = scandir(from, &entries, NULL, alphasort), ok = 1;
+    for (int i = 0; i < count; i++) {
+        if (ok && ends_with(entries[i]->d_name, ".safetensors")) ok = copy_into(from, to, entries[i]->d_name);
+        free(entries[i]);
+    }
+    if (count >= 0) free(entries);
+    return ok;
+}
+
+// A checkpoint of Hugging Face: the preprocessor's file may be missing, and the weights be in shards.
+static int copy_checkpoint(const char *from, const char *to) {
+    return copy_into(from, to, "config.json") &&
+           (!holds(from, "preprocessor_config.json") || copy_into(from, to, "preprocessor_config.json")) &&
+           (holds(from, "model.safetensors") ? copy_into(from, to, "model.safetensors") : copy_shards(from, to));
 }
 
 static int copy_model(const char *from, const char *to) {
@@ -198,14 +222,36 @@ static int write_model(const triton_args *args, const char *name, const char *fo
     return ok;
 }
 
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *position) {
+    (void)info;
+    (void)kind;
+    (void)position;
+    return remove(path);
+}
+
+// Made under another name first: Triton serves what looks like a model, also half of one.
+static int write_whole_model(const triton_args *args, const char *name, const char *folder, const char *source,
+                             const char *backend) {
+    char *temporary = cli_format("%s/.%s.tmp-%ld", args->out, name, (long)getpid());
+    int made = make_folder(temporary), ok = made && write_model(args, name, temporary, source, backend);
+    if (ok && rename(temporary, folder) != 0) {
+        cli_error("%s: cannot rename: %s", folder, strerror(errno));
+        ok = 0;
+    }
+    if (made && !ok) nftw(temporary, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    free(temporary);
+    return ok;
+}
+
 static int write_repository(const triton_args *args, const char *name) {
     char *folder = cli_format("%s/%s", args->out, name), *backend = NULL, *source = NULL;
-    int ok = 0;
+    int ok = 0, was_there = is_folder(args->out);
     if (access(folder, F_OK) == 0)
         cli_error("%s: is there already; remove it, or choose another --name", folder);
     else
         ok = (backend = find_backend(args->backend)) && (source = find_source(&args->model)) &&
-             make_folder(args->out) && make_folder(folder) && write_model(args, name, folder, source, backend);
+             make_folder(args->out) && write_whole_model(args, name, folder, source, backend);
+    if (!ok && !was_there) rmdir(args->out);
     free(source);
     free(backend);
     free(folder);

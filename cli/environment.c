@@ -8,6 +8,9 @@ static const char *get(const char *name) {
     return value && *value ? value : NULL;
 }
 
+const char *cli_env_cpu(void) {
+    return get("CFINE_CPU");
+}
 const char *cli_env_hf_endpoint(void) {
     return get("HF_ENDPOINT");
 }

@@ -99,7 +99,7 @@ void cli_inputs_expand(char **words, int count, cli_inputs *out) {
         } else if (errno == ENOENT && strpbrk(words[i], "*?[")) {
             add_pattern(out, words[i]);
         } else {
-            cli_error("%s: cannot open: %s", words[i], strerror(errno));
+            cli_error("%s: cannot open: %s", *words[i] ? words[i] : "an empty INPUT", strerror(errno));
             out->failed++;
         }
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cfine/cfine.h"
+#include "environment.h"
 #include "help.h"
 #include "message.h"
 #include "verbs.h"
@@ -59,6 +60,11 @@ static int run(int argc, char **argv) {
     if (help) {
         cli_help_verb(verb);
         return CLI_OK;
+    }
+    cfine_error error;
+    if (cli_env_cpu() && cfine_cpu_limit(cli_env_cpu(), &error) != CFINE_OK) {
+        cli_error("CFINE_CPU: %s", error.message);
+        return CLI_USAGE;
     }
     return verb->run(argc - 1, argv + 1);
 }

@@ -61,7 +61,9 @@ int cli_output_open(cli_output_file *file, const char *path) {
     static atomic_uint number;
     *file = (cli_output_file){.path = cli_format("%s", path), .slot = -1};
     struct stat info;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+    if (!*path) {
+        // Its temporary file could be made, and would fail to be renamed when all is done.
+    } else if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
         errno = EISDIR;
         if (!S_ISDIR(info.st_mode)) file->stream = fopen(path, "wbe");
     } else {
@@ -71,9 +73,25 @@ int cli_output_open(cli_output_file *file, const char *path) {
         file->stream = fopen(file->temporary, "w+bxe");
     }
     if (file->stream) return 1;
-    fail(file, "create");
+    if (*path)
+        fail(file, "create");
+    else
+        cli_error("the name of the file to write is empty; name a file");
     forget(file);
     return 0;
+}
+
+int cli_output_check(const char *path) {
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+        cli_error("%s: %s; name a file", path,
+                  S_ISDIR(info.st_mode) ? "is a folder" : "is no regular file but a pipe or device");
+        return 0;
+    }
+    cli_output_file file;
+    if (!cli_output_open(&file, path)) return 0;
+    cli_output_abort(&file);
+    return 1;
 }
 
 int cli_output_write(cli_output_file *file, const void *data, size_t size) {

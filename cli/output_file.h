@@ -20,6 +20,9 @@ int cli_output_write(cli_output_file *file, const void *data, size_t size);
 int cli_output_close(cli_output_file *file);
 void cli_output_abort(cli_output_file *file);
 
+// 1 if the library could write this file now, or 0 after an error message: asked before work that takes long.
+int cli_output_check(const char *path);
+
 // Whether both names lead to one existing file: what is written to one would replace the other.
 int cli_same_file(const char *one, const char *other);
 

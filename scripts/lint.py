@@ -164,7 +164,7 @@ def check_analysers():
     result = subprocess.run(
         ["cppcheck", "--quiet", "--std=c11", "--language=c", "--enable=warning,performance,portability",
          "--inline-suppr", "--error-exitcode=1", "--suppressions-list=scripts/cppcheck.txt",
-         f"--cppcheck-build-dir={build}", f"-j{len(os.sched_getaffinity(0))}", "-Iinclude", "-Isrc", "-D__GNUC__=12",
+         f"--cppcheck-build-dir={build}", f"-j{len(os.sched_getaffinity(0))}", "-I.", "-Iinclude", "-Isrc", "-D__GNUC__=12",
          "-D__x86_64__=1", "--template={file}:{line}: {message} [{id}]"] + folders, cwd=TOP)
     findings += result.returncode
 

@@ -297,7 +297,7 @@ static void release_item(item *one) {
 
 void execute_requests(triton_instance *instance, loaded_instance *loaded, triton_request **requests, uint32_t count) {
     uint64_t start = nanoseconds();
-    item *items = calloc(count, sizeof *items), alone;
+    item *items = calloc(count, sizeof *items), alone = {0};
     if (!items && count > 1) { // one after the other needs no list
         for (uint32_t i = 0; i < count; i++) execute_requests(instance, loaded, &requests[i], 1);
         return;

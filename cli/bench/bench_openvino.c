@@ -201,8 +201,9 @@ static cfine_status read_output(const ov_network *own, const char *name, ov_tens
     if (status == CFINE_OK) status = check(ov.tensor_data(*tensor, &numbers), "give an output", error);
     if (status == CFINE_OK) status = check(ov.tensor_shape(*tensor, &shape), "give an output's shape", error);
     *data = numbers;
-    *queries = shape.rank == 3 ? shape.dims[1] : 0;
-    *columns = shape.rank == 3 ? shape.dims[2] : 0;
+    int expected = shape.dims && shape.rank == 3;
+    *queries = expected ? shape.dims[1] : 0;
+    *columns = expected ? shape.dims[2] : 0;
     if (shape.dims) ov.free_shape(&shape);
     return status;
 }

@@ -77,7 +77,7 @@ static void print_heading(void) {
 }
 
 void opt_print(const opt_search *search) {
-    const opt_result *list[OPT_MOST_RESULTS];
+    const opt_result *list[OPT_MOST_RESULTS] = {0};
     int count = sorted(search, list);
     printf("The front (*), the fastest first; > is the choice:\n");
     print_heading();
@@ -105,7 +105,7 @@ void opt_print(const opt_search *search) {
 }
 
 void opt_print_json(const opt_search *search) {
-    const opt_result *list[OPT_MOST_RESULTS];
+    const opt_result *list[OPT_MOST_RESULTS] = {0};
     int count = sorted(search, list);
     for (int i = 0; i < count; i++) {
         const opt_result *r = list[i];
@@ -250,7 +250,7 @@ static void put_score(FILE *page, const opt_search *search, const opt_result *r,
 }
 
 static void put_rows(FILE *page, const opt_search *search, int uniform) {
-    const opt_result *list[OPT_MOST_RESULTS];
+    const opt_result *list[OPT_MOST_RESULTS] = {0};
     int count = sorted(search, list);
     fprintf(page, "<div class=\"wide\"><table><tr><th>setting</th><th>ms</th><th>images/s</th><th>speed-up</th>"
                   "<th colspan=\"2\">AP, to choose</th><th colspan=\"2\">AP, to confirm</th><th colspan=\"2\">AP, "

@@ -203,6 +203,7 @@ CFINE_API cfine_status cfine_detect_file(cfine_session *session, const char *pat
                                          cfine_detections *out, cfine_error *error);
 
 // Detects objects in `count` images (at most the plan's batch), writing count results. Images may differ in size.
+// What is found is finite: answers that overflowed, in scores or boxes, are left out.
 CFINE_API cfine_status cfine_detect(cfine_session *session, const cfine_image *images, int count,
                                     const cfine_detect_options *options, cfine_detections *out, cfine_error *error);
 

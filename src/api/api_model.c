@@ -5,6 +5,7 @@
 #include "api/handles.h"
 #include "base/cpu.h"
 #include "base/env.h"
+#include "base/installed.h"
 #include "base/memory.h"
 #include "graph/passes/passes.h"
 #include "model/model.h"
@@ -58,7 +59,9 @@ int cfine_cache_folder(char *path, size_t size) {
 }
 
 int cfine_model_folder(int index, char *path, size_t size) {
-    const char *const bundled[] = {cf_env_models(), CFINE_MODEL_DIR, CFINE_SOURCE_MODEL_DIR};
+    char beside[4096];
+    const char *installed = cf_installed_models(beside, sizeof beside) ? beside : CFINE_MODEL_DIR;
+    const char *const bundled[] = {cf_env_models(), installed, CFINE_SOURCE_MODEL_DIR};
     for (size_t i = 0; i < sizeof bundled / sizeof *bundled; i++)
         if (bundled[i] && index-- == 0) return snprintf(path, size, "%s", bundled[i]) < (int)size;
     return index == 0 && cfine_cache_folder(path, size);

@@ -24,7 +24,14 @@ static cfine_status fail_errno(cfine_error *err, const char *path, const char *w
     return cf_fail(err, status, "%s: %s: %s", path, what, strerror(code));
 }
 
+static cfine_status fail_kind(cfine_error *err, const char *path, const struct stat *info) {
+    const char *kind = S_ISDIR(info->st_mode) ? "is a folder" : "is no regular file but a pipe or device";
+    return cf_fail(err, CFINE_ERROR_ARGUMENT, "%s: %s; name a file", path, kind);
+}
+
 static cfine_status open_regular(const char *path, int *out, size_t *size, cfine_error *err) {
+    *out = -1;
+    *size = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe without a writer must not hold us up
     if (fd < 0) return fail_errno(err, path, "cannot open");
     struct stat info;
@@ -35,7 +42,7 @@ static cfine_status open_regular(const char *path, int *out, size_t *size, cfine
     }
     if (!S_ISREG(info.st_mode)) {
         close(fd);
-        return cf_fail(err, CFINE_ERROR_ARGUMENT, "%s: is not a regular file", path);
+        return fail_kind(err, path, &info);
     }
     *out = fd;
     *size = (size_t)info.st_size;
@@ -112,6 +119,9 @@ void cf_bytes_release(cf_bytes *bytes) {
 
 cfine_status cf_writer_open(cf_writer *writer, const char *path, cfine_error *err) {
     memset(writer, 0, sizeof *writer);
+    if (!*path) return cf_fail(err, CFINE_ERROR_ARGUMENT, "the name of the file to write is empty; name a file");
+    struct stat info; // a rename would put a file in the place of /dev/null
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) return fail_kind(err, path, &info);
     writer->path = cf_strdup(path);
     writer->temporary = cf_format("%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&temporary_number, 1));
     if (!writer->path || !writer->temporary) {
@@ -182,5 +192,5 @@ int cf_is_directory(const char *path) {
 }
 
 int cf_file_exists(const char *path) {
-    return access(path, F_OK) == 0;
+    return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }

@@ -43,6 +43,7 @@ cfine_status cf_file_write(const char *path, const void *data, size_t size, cfin
 
 // 1 if path names a directory.
 int cf_is_directory(const char *path);
+// 1 unless there is surely nothing at path: what may not be looked at counts, so that opening it can say why.
 int cf_file_exists(const char *path);
 
 // Tests only: writes fail with "no space left" after this many more bytes; negative switches it off.

@@ -5,8 +5,8 @@
 
 #include "kernels/tensor.h"
 
-// The matrix kernels walk the sum over taps and channels in steps of this many (tap, channel) pairs: 128 bytes of a
-// 16-bit type.
+// The matrix kernels walk the sum over taps and channels in steps of 128 bytes: this many (tap, channel) pairs of a
+// 16-bit type, half as many of FP32.
 enum { CF_CONV_STEP = 64, CF_CONV_STEP_BYTES = 128 };
 
 // As a matrix product: `pixels` rows (all output pixels of all images), out.c columns, taps * in.c terms.
@@ -16,7 +16,7 @@ typedef struct cf_conv_args {
     const void *weight; // as the kernel packed it
     const float *bias;  // [out.c rounded up to 8], zeros where the node has none
     int32_t pixels;     // images * out.h * out.w
-    int32_t steps;      // of CF_CONV_STEP terms
+    int32_t steps;      // of CF_CONV_STEP_BYTES
     int32_t columns;    // tiles side by side in one row of tiles
     int32_t flat_in;    // 1: output pixel m needs only input pixel m, which lies at m * in.pixel
     int32_t flat_out;   // 1: output pixel m lies at m * out.pixel

@@ -51,7 +51,8 @@ void cf_conv_f32_pack(const cf_problem *problem, void *packed, size_t unit) {
 
 int cf_conv_steps(const cf_problem *problem) {
     const cf_conv_attr *attr = &problem->attr.conv;
-    return (attr->kernel_h * attr->kernel_w * problem->in[0].c + CF_CONV_STEP - 1) / CF_CONV_STEP;
+    int terms = CF_CONV_STEP_BYTES / (int)cf_dtype_size(problem->in[0].dtype);
+    return (attr->kernel_h * attr->kernel_w * problem->in[0].c + terms - 1) / terms;
 }
 
 size_t cf_conv_matrix_bytes(const cf_problem *problem) {
@@ -65,15 +66,20 @@ size_t cf_conv_matrix_packed_size(const cf_problem *problem) {
 void cf_conv_matrix_pack(const cf_problem *problem, void *packed) {
     size_t outputs = (size_t)problem->out[0].c, inputs = (size_t)problem->in[0].c;
     size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;
-    size_t line = (size_t)cf_conv_steps(problem) * CF_CONV_STEP;
-    int bf16 = problem->in[0].dtype == CF_BF16;
+    cf_dtype dtype = problem->in[0].dtype;
+    size_t line = (size_t)cf_conv_steps(problem) * CF_CONV_STEP_BYTES / cf_dtype_size(dtype);
     uint16_t *to = packed;
+    float *whole = packed;
     memset(to, 0, cf_conv_matrix_bytes(problem));
     for (size_t o = 0; o < outputs; o++)
         for (size_t i = 0; i < inputs; i++)
             for (size_t t = 0; t < taps; t++) {
                 float value = problem->constant[0].data[(o * inputs + i) * taps + t];
-                to[o * line + t * inputs + i] = bf16 ? cf_f32_to_bf16(value) : cf_f32_to_f16(value);
+                size_t at = o * line + t * inputs + i;
+                if (dtype == CF_F32)
+                    whole[at] = value;
+                else
+                    to[at] = dtype == CF_BF16 ? cf_f32_to_bf16(value) : cf_f32_to_f16(value);
             }
     cf_conv_pack_bias(problem, (float *)(void *)((char *)packed + cf_conv_matrix_bytes(problem)));
 }

@@ -20,7 +20,7 @@ size_t cf_conv_f32_packed_size(const cf_problem *problem, size_t unit);
 void cf_conv_f32_pack(const cf_problem *problem, void *packed, size_t unit);
 
 // The matrix kernels' constants: weights [output][tap][channel] in the input's type, each output's line filled up with
-// zeros to whole steps of CF_CONV_STEP, then the bias.
+// zeros to whole steps of CF_CONV_STEP_BYTES, then the bias.
 int cf_conv_steps(const cf_problem *problem);
 size_t cf_conv_matrix_bytes(const cf_problem *problem); // of the weights
 size_t cf_conv_matrix_packed_size(const cf_problem *problem);

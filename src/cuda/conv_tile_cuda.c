@@ -9,7 +9,7 @@ typedef struct tile {
     int rate; // products that a multiprocessor forms in a cycle
 } tile;
 
-enum { MMA_RATE = 1200, WGMMA_RATE = 1750, ROW_BYTES = CF_CONV_STEP_BYTES };
+enum { MMA_RATE = 1200, WGMMA_RATE = 1750, MMA_FP32_RATE = 200, ROW_BYTES = CF_CONV_STEP_BYTES };
 
 static const char *refuse(const cf_problem *problem, cf_dtype dtype) {
     const char *reason = cf_conv_refuse_matrix(problem, dtype);
@@ -41,7 +41,8 @@ static double estimate(const cf_problem *problem, const tile *t) {
     double blocks =
         (double)cf_cuda_blocks((int64_t)pixels, t->rows) * cf_cuda_blocks(problem->out[0].c, t->columns) * t->splits;
     double steps = (double)((cf_conv_steps(problem) + t->splits - 1) / t->splits);
-    double multiply = (double)t->rows * t->columns * CF_CONV_STEP / t->rate;
+    double terms = (double)ROW_BYTES / (double)cf_dtype_size(problem->in[0].dtype);
+    double multiply = (double)t->rows * t->columns * terms / t->rate;
     double load = (double)(t->rows + t->columns) * ROW_BYTES / L2_BYTES;
     double step = multiply > load ? multiply : load, share = blocks / problem->threads;
     double together = share < 1 ? 1 : share < t->blocks ? share : t->blocks;
@@ -95,6 +96,9 @@ static double estimate(const cf_problem *problem, const tile *t) {
 #define MMA_SPLIT(unused, instruction, ...) TILES(90, 90, 0, instruction, MMA_RATE, __VA_ARGS__)
 #define WGMMA(unused, instruction, ...) TILES(90, 90, 90, instruction, WGMMA_RATE, __VA_ARGS__)
 
+#define MMA_FP32(unused, instruction, ...) TILE(80, 0, f32, CF_F32, instruction, MMA_FP32_RATE, __VA_ARGS__)
+
+CF_CONV_MMA_FP32_TILES(MMA_FP32, )
 CF_CONV_WGMMA_TILES(WGMMA, )
 CF_CONV_MMA_TILES(MMA, )
 CF_CONV_MMA_WIDE_TILES(MMA_WIDE, )

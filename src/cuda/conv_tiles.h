@@ -23,6 +23,15 @@
     X(Y, mma, 128, 96, 4, 2, 3, 1, 2)                                                                                  \
     X(Y, mma, 256, 64, 4, 2, 2, 1, 2)
 
+// mma of FP32 by three products of TF32: compute capability 8.0 and up.
+#define CF_CONV_MMA_FP32_TILES(X, Y)                                                                                   \
+    X(Y, mma, 128, 128, 4, 4, 3, 1, 1)                                                                                 \
+    X(Y, mma, 128, 64, 4, 2, 3, 1, 2)                                                                                  \
+    X(Y, mma, 64, 64, 2, 2, 4, 1, 3)                                                                                   \
+    X(Y, mma, 128, 32, 4, 1, 3, 1, 3)                                                                                  \
+    X(Y, mma, 64, 32, 2, 2, 5, 1, 3)                                                                                   \
+    X(Y, mma, 32, 32, 2, 2, 7, 1, 3)
+
 // mma on clusters: compute capability 9.0 and up.
 #define CF_CONV_MMA_SPLIT_TILES(X, Y)                                                                                  \
     X(Y, mma, 64, 64, 2, 2, 4, 2, 3)                                                                                   \

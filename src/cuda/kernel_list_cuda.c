@@ -9,6 +9,8 @@
 #define CF_CONV_TILE_KERNELS(X, instruction, rows, columns, down, across, stages, splits, blocks)                      \
     X(cf_conv_##instruction##_f16_##rows##x##columns##_k##splits)                                                      \
     X(cf_conv_##instruction##_bf16_##rows##x##columns##_k##splits)
+#define CF_CONV_FP32_KERNELS(X, instruction, rows, columns, down, across, stages, splits, blocks)                      \
+    X(cf_conv_##instruction##_f32_##rows##x##columns##_k##splits)
 #define CF_CONV_TMA_KERNELS(X, way, rows, columns, groups, stages, slots)                                              \
     X(cf_conv_tma_f16_##way##_##rows##x##columns) X(cf_conv_tma_bf16_##way##_##rows##x##columns)
 #define CF_CONV_TMA_INT8_KERNELS(X, way, step, rows, columns, groups, stages, slots)                                   \
@@ -17,6 +19,7 @@
     X(cf_conv_##instruction##_u8_##rows##x##columns)
 #define CF_CONV_KERNELS(X)                                                                                             \
     CF_CONV_TMA_TILES(CF_CONV_TMA_KERNELS, X)                                                                          \
+    CF_CONV_MMA_FP32_TILES(CF_CONV_FP32_KERNELS, X)                                                                    \
     CF_CONV_TILES(CF_CONV_TILE_KERNELS, X)                                                                             \
     CF_CONV_TMA_INT8_TILES(CF_CONV_TMA_INT8_KERNELS, X)                                                                \
     CF_CONV_INT8_TILES(CF_CONV_INT8_TILE_KERNELS, X)                                                                   \

@@ -70,6 +70,31 @@ __device__ __forceinline__ void cf_multiply_bytes(int (&sum)[4], const uint32_t 
 #endif
 }
 
+// FP32 numbers as high + low of eleven significant bits each, the first rounded: high * high + high * low + low * high
+// is the product of two of them but for 2^-22 of it.
+template <int COUNT> struct cf_split { uint32_t high[COUNT], low[COUNT]; };
+
+template <int COUNT> __device__ __forceinline__ cf_split<COUNT> cf_split_tf32(const uint32_t (&bits)[COUNT]) {
+    cf_split<COUNT> split;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        split.high[i] = (bits[i] + 0x1000) & 0xffffe000;
+        float low = __uint_as_float(bits[i]) - __uint_as_float(split.high[i]);
+        split.low[i] = __float_as_uint(low) + 0x1000; // the instruction ignores the last 13 bits
+    }
+    return split;
+}
+
+// The same for TF32, [16,8] x [8,8]: a register holds one term (t, or t + 4) where it holds two above.
+__device__ __forceinline__ void cf_multiply_tf32(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#endif
+}
+
 // Two values rounded into one register, the first in the lower half.
 template <class T> __device__ uint32_t cf_round_pair(float first, float second);
 

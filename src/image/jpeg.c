@@ -38,7 +38,7 @@ static void on_error(j_common_ptr info) {
     case JERR_SOF_UNSUPPORTED:
     case JERR_CONVERSION_NOTIMPL: status = CFINE_ERROR_UNSUPPORTED; break;
     }
-    decoder->status = cf_fail(decoder->err, status, "%s", text);
+    decoder->status = cf_fail(decoder->err, status, "%s%s", status == CFINE_ERROR_FORMAT ? "damaged: " : "", text);
     longjmp(decoder->escape, 1);
 }
 

@@ -94,7 +94,8 @@ int32_t cf_batch_norm(cf_builder *b, int32_t x, cf_name prefix, double epsilon) 
     cf_constant variance = cf_load(b, cf_namef("%s.running_var", prefix.text), CF_SHAPE(c));
     for (int i = 0; i < c && b->graph->status == CFINE_OK; i++) {
         if (variance.data[i] < 0)
-            cf_graph_fail(b->graph, CFINE_ERROR_FORMAT, "%s.running_var: element %d is negative", prefix.text, i);
+            cf_graph_fail(b->graph, CFINE_ERROR_FORMAT,
+                          "%s.running_var: element %d is negative: the checkpoint is damaged", prefix.text, i);
         scale.data[i] = (float)((double)scale.data[i] / sqrt((double)variance.data[i] + epsilon));
         shift.data[i] = (float)((double)shift.data[i] - (double)mean.data[i] * (double)scale.data[i]);
     }

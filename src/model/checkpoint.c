@@ -52,9 +52,11 @@ static cfine_status open_directory_weights(const char *path, size_t folder, cf_w
         else if (cf_file_exists(index))
             status = cf_safetensors_open_index(index, weights, err);
         else
-            status = cf_fail(
-                err, CFINE_ERROR_NOT_FOUND,
-                "%s: there is neither model.safetensors nor model.safetensors.index.json beside config.json", path);
+            status = cf_fail(err, CFINE_ERROR_NOT_FOUND,
+                             "%s: there is neither model.safetensors nor model.safetensors.index.json beside "
+                             "config.json: download it, "
+                             "or write it with save_pretrained of transformers",
+                             path);
         cf_free(index);
     }
     cf_free(single);
@@ -152,36 +154,38 @@ static int ends_with(const char *text, const char *tail) {
     return length >= tail_length && strcmp(text + length - tail_length, tail) == 0;
 }
 
-static cfine_status looks_like_model(const char *folder, cfine_error *err) {
+// `folder` bytes of `path` name the folder; 0: the current one.
+static cfine_status has_config(const char *path, size_t folder, cfine_error *err) {
     char *config;
-    CF_TRY(join(folder, strlen(folder), "config.json", &config, err));
+    CF_TRY(join(path, folder, "config.json", &config, err));
     int there = cf_file_exists(config);
     cf_free(config);
     if (there) return CFINE_OK;
     return cf_fail(err, CFINE_ERROR_NOT_FOUND,
-                   "%s: has no config.json; a model's directory holds config.json, model.safetensors and, as a rule, "
+                   "%s: has no config.json%s; a model's directory holds config.json, model.safetensors and, as a rule, "
                    "preprocessor_config.json; an official checkpoint is given as the .pth itself",
-                   folder);
+                   path, folder == strlen(path) ? "" : " beside it");
 }
 
 static cfine_status open_any(const char *path, cf_checkpoint *checkpoint, cfine_error *err) {
     if (cf_is_directory(path)) {
-        CF_TRY(looks_like_model(path, err));
+        CF_TRY(has_config(path, strlen(path), err));
         return open_hugging_face(path, strlen(path), 0, checkpoint, err);
     }
     const char *slash = strrchr(path, '/');
     size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
-    if (ends_with(path, ".json")) return open_hugging_face(path, folder, 0, checkpoint, err);
+    if (ends_with(path, ".json") || ends_with(path, ".safetensors")) {
+        CF_TRY(has_config(path, folder, err));
+        return open_hugging_face(path, folder, !ends_with(path, ".json"), checkpoint, err);
+    }
     int official;
     CF_TRY(looks_official(path, &official, err));
     if (official || ends_with(path, ".pth") || ends_with(path, ".pt")) return open_official(path, checkpoint, err);
-    if (!ends_with(path, ".safetensors"))
-        return cf_fail(
-            err, CFINE_ERROR_FORMAT,
-            "%s: is neither a checkpoint (a Hugging Face directory, a .safetensors in one, or a .pth) nor a whole "
-            "plan of cfine build",
-            path);
-    return open_hugging_face(path, folder, 1, checkpoint, err);
+    return cf_fail(
+        err, CFINE_ERROR_FORMAT,
+        "%s: is neither a checkpoint (a Hugging Face directory, a .safetensors in one, or a .pth) nor a whole "
+        "plan of cfine build",
+        path);
 }
 
 cfine_status cf_checkpoint_open(const char *path, cf_checkpoint **out, cfine_error *err) {

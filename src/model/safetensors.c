@@ -127,6 +127,8 @@ static cfine_status open_shards(const json_t *map, const char *path, cf_weights 
         if (!name) return cf_fail_memory(err, shard, strlen(shard));
         cfine_status status = cf_safetensors_open(name, weights, err);
         cf_free(name);
+        if (status == CFINE_ERROR_NOT_FOUND)
+            return cf_fail_within(err, status, "%s names a file that is not there, download it too", path);
         CF_TRY(status);
     }
     for (void *i = json_object_iter((json_t *)map); i; i = json_object_iter_next((json_t *)map, i))

@@ -25,6 +25,11 @@ static void sink(cfine_detection *heap, size_t count, size_t at) {
     }
 }
 
+// Boxes are fractions of the image; one that overflowed has no place in it, nor in JSON.
+static int is_finite(const float *box) {
+    return fabsf(box[0]) + fabsf(box[1]) + fabsf(box[2]) + fabsf(box[3]) < 1e30f;
+}
+
 static cfine_status reserve(cfine_detections *out, size_t count, cfine_error *err) {
     if (out->capacity >= count) return CFINE_OK;
     cfine_detection *grown = cf_realloc(out->items, count, sizeof *grown);
@@ -49,7 +54,7 @@ cfine_status cf_detections_select(const float *logits, int64_t logits_row, const
     for (int q = 0; q < queries; q++)
         for (int c = 0; c < labels; c++) {
             cfine_detection one = {.label = q * labels + c, .score = logits[q * logits_row + c]};
-            if (!(one.score >= least)) continue;
+            if (!(one.score >= least) || !is_finite(boxes + q * boxes_row)) continue;
             if (count < (size_t)most) {
                 heap[count++] = one;
                 if (count == (size_t)most)

@@ -154,7 +154,7 @@ def main():
     parser.add_argument("size", nargs="+", choices=list(TOGETHER))
     parser.add_argument("--cfine", default=os.path.join(TOP, "build", "release", "cli", "cfine"))
     parser.add_argument("--work", default=os.path.join(TOP, "build", "parity"), help="where checkpoints are kept")
-    parser.add_argument("--seed", type=int, help="of the drawn weights (default: 1, of X 266)")
+    parser.add_argument("--seed", type=int, help="of the drawn weights (default: 1, of M 2, of X 266)")
     parser.add_argument("--side", type=int, help="of the images that they are drawn for (default: 640, of L 192, of X 128)")
     parser.add_argument("--photos", type=int, help="how many, from the first (default: 10; of X ten chosen ones)")
     parser.add_argument("--precision", default="fp32")

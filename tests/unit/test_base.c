@@ -65,7 +65,7 @@ static void files_appear_whole_or_not_at_all(void **state) {
     assert_int_equal(unlink(path), 0);
     snprintf(other, sizeof other, "%s/none/file", directory);
     assert_fails(cf_file_write(other, "x", 1, &error), CFINE_ERROR_NOT_FOUND, other);
-    assert_fails(cf_file_map(directory, &bytes, &error), CFINE_ERROR_ARGUMENT, "not a regular file");
+    assert_fails(cf_file_map(directory, &bytes, &error), CFINE_ERROR_ARGUMENT, "is a folder; name a file");
     assert_int_equal(rmdir(directory), 0); // empty, so nothing was left behind
 }
 

@@ -244,6 +244,7 @@ static void other_files_are_named(void **state) {
     assert_fails(cf_image_decode(NULL, 0, NULL, &image, &error), CFINE_ERROR_FORMAT, "empty");
     assert_fails(cf_image_decode("x", 1, NULL, &image, &error), CFINE_ERROR_FORMAT, "78 00 00 00");
     assert_fails(cf_image_decode("BM", 2, NULL, &image, &error), CFINE_ERROR_FORMAT, "truncated");
+    assert_fails(cf_image_decode("\xff\xd8\xff\xdb\0\1..", 8, NULL, &image, &error), CFINE_ERROR_FORMAT, "damaged: ");
     assert_fails(cf_image_decode("P5 3 1 100000\nabc", 17, NULL, &image, &error), CFINE_ERROR_FORMAT, "100000");
     assert_fails(cf_image_decode("P2 1 1 9 10", 11, NULL, &image, &error), CFINE_ERROR_FORMAT, "above the maximum");
     assert_fails(cf_image_decode("P3 1 1 9 1 x 2", 14, NULL, &image, &error), CFINE_ERROR_FORMAT, "where a number");

@@ -320,7 +320,7 @@ static void shards_are_joined(void **state) {
         {"{\"weight_map\":{\"a\":\"../one.safetensors\"}}", "not the name of a file beside it", 40},
         {"{\"weight_map\":{\"a\":\"..\"}}", "not the name of a file beside it", 40},
         {"{\"weight_map\":{\"a\":5}}", "not the name of a file beside it", 40},
-        {"{\"weight_map\":{\"a\":\".\"}}", "not a regular file", 10},
+        {"{\"weight_map\":{\"a\":\".\"}}", "is a folder; name a file", 10},
         {"{\"weight_map\":[]}", "no object weight_map", 40},
         {"{", "not valid JSON", 40},
     };

@@ -17,16 +17,32 @@ static __device__ __noinline__ void finish_any(const cf_conv_args &a, int n, int
 
 // Two neighbouring channels of a type, as they lie in memory and in FP32, in `unit`s; `outside` is what stands for 0.
 template <typename T> struct two {
+    typedef uint32_t bits;
     static __device__ __forceinline__ uint32_t load(const char *from) {
         return *reinterpret_cast<const uint32_t *>(from);
     }
     static __device__ __forceinline__ uint32_t outside(const cf_tensor &) { return 0; }
     static __device__ __forceinline__ float2 unpack(const cf_tensor &, uint32_t bits) { return cf_unpack(bits, T()); }
     static __device__ __forceinline__ float unit(const cf_tensor &) { return 1.f; }
-    typedef T half; // what is stored unless bytes are
+    // Stores two elements `at` elements from `to` on, which is of type T unless that is bytes.
+    static __device__ __forceinline__ void store(void *to, int64_t at, float2 v) {
+        *reinterpret_cast<uint32_t *>(static_cast<T *>(to) + at) = cf_pack(v.x, v.y, T());
+    }
+};
+
+template <> struct two<float> {
+    typedef float2 bits;
+    static __device__ __forceinline__ float2 load(const char *from) { return *reinterpret_cast<const float2 *>(from); }
+    static __device__ __forceinline__ float2 outside(const cf_tensor &) { return make_float2(0.f, 0.f); }
+    static __device__ __forceinline__ float2 unpack(const cf_tensor &, float2 v) { return v; }
+    static __device__ __forceinline__ float unit(const cf_tensor &) { return 1.f; }
+    static __device__ __forceinline__ void store(void *to, int64_t at, float2 v) {
+        *reinterpret_cast<float2 *>(static_cast<float *>(to) + at) = v;
+    }
 };
 
 template <> struct two<uint8_t> {
+    typedef uint32_t bits;
     static __device__ __forceinline__ uint32_t load(const char *from) {
         return *reinterpret_cast<const uint16_t *>(from);
     }
@@ -36,10 +52,10 @@ template <> struct two<uint8_t> {
         return make_float2(cf_byte_less(bits, 0, base), cf_byte_less(bits, 1, base));
     }
     static __device__ __forceinline__ float unit(const cf_tensor &t) { return t.scale; }
-    typedef __half half;
+    static __device__ __forceinline__ void store(void *to, int64_t at, float2 v) { two<__half>::store(to, at, v); }
 };
 
-template <typename T, cf_dtype HALF, int KERNEL, int STRIDE, int WIDE, int HIGH>
+template <typename T, cf_dtype WHOLE, int KERNEL, int STRIDE, int WIDE, int HIGH>
 __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     constexpr int SPAN = (WIDE - 1) * STRIDE + KERNEL, ROWS = (HIGH - 1) * STRIDE + KERNEL;
     int pairs = a.out.c / 2, strips = (a.out.w + WIDE - 1) / WIDE, bands = (a.out.h + HIGH - 1) / HIGH;
@@ -65,16 +81,16 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     // Bytes from the first element modulo 2^32: what is read lies in an input below 4 GB.
     uint32_t pixel_bytes = (uint32_t)(a.in.pixel * sizeof(T)), row_bytes = (uint32_t)(a.in.row * sizeof(T));
     uint32_t from = (uint32_t)(n * a.in.image + top * a.in.row + left * a.in.pixel + c) * (uint32_t)sizeof(T);
-    auto load = [&](int r, uint32_t(&bits)[SPAN]) {
+    auto load = [&](int r, typename two<T>::bits(&bits)[SPAN]) {
         const char *in = static_cast<const char *>(a.in.data);
-        uint32_t outside = two<T>::outside(a.in);
+        auto outside = two<T>::outside(a.in);
         uint32_t there = top + r >= 0 && top + r < a.in.h ? inside : 0;
 #pragma unroll
         for (int s = 0; s < SPAN; s++) bits[s] = there >> s & 1 ? two<T>::load(in + (from + s * pixel_bytes)) : outside;
         from += row_bytes;
     };
     bool bytes = a.out.dtype == CF_U8;
-    bool usual = (bytes || a.out.dtype == HALF) && a.vector_out && a.attr.act <= CF_ACT_RELU && !a.residual.data;
+    bool usual = (bytes || a.out.dtype == WHOLE) && a.vector_out && a.attr.act <= CF_ACT_RELU && !a.residual.data;
     float scale = a.attr.affine ? a.attr.scale : 1.f, shift = a.attr.affine ? a.attr.shift : 0.f;
     float least = a.attr.act == CF_ACT_RELU ? 0.f : -INFINITY;
     if (bytes) scale /= a.out.scale, shift = shift / a.out.scale + a.out.zero;
@@ -85,7 +101,7 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     for (int q = 0; q < HIGH; q++)
 #pragma unroll
         for (int p = 0; p < WIDE; p++) sum[q][p] = bias;
-    uint32_t next[SPAN];
+    typename two<T>::bits next[SPAN];
     load(0, next);
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
@@ -119,23 +135,23 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
                     *reinterpret_cast<uint16_t *>(static_cast<uint8_t *>(a.out.data) + at) =
                         (uint16_t)cf_two_bytes(v.x, v.y);
                 else
-                    *reinterpret_cast<uint32_t *>(static_cast<uint16_t *>(a.out.data) + at) =
-                        cf_pack(v.x, v.y, typename two<T>::half());
+                    two<T>::store(a.out.data, at, v);
             }
         }
     }
 }
 
 // One kernel a type: a kernel for all of them has the registers of the hungriest.
-#define DEPTHWISE_OF(name, T, HALF, KERNEL, STRIDE, WIDE, HIGH, BLOCKS)                                                \
+#define DEPTHWISE_OF(name, T, WHOLE, KERNEL, STRIDE, WIDE, HIGH, BLOCKS)                                               \
     CF_GLOBAL __launch_bounds__(128, BLOCKS)                                                                           \
         cf_conv_depthwise_##name##_##KERNEL##_s##STRIDE##_##WIDE##x##HIGH(const __grid_constant__ cf_conv_args a) {    \
-        depthwise<T, HALF, KERNEL, STRIDE, WIDE, HIGH>(a);                                                             \
+        depthwise<T, WHOLE, KERNEL, STRIDE, WIDE, HIGH>(a);                                                            \
     }
 #define DEPTHWISE(...)                                                                                                 \
     DEPTHWISE_OF(f16, __half, CF_F16, __VA_ARGS__)                                                                     \
     DEPTHWISE_OF(bf16, __nv_bfloat16, CF_BF16, __VA_ARGS__)                                                            \
-    DEPTHWISE_OF(u8, uint8_t, CF_F16, __VA_ARGS__)
+    DEPTHWISE_OF(u8, uint8_t, CF_F16, __VA_ARGS__)                                                                     \
+    DEPTHWISE_OF(f32, float, CF_F32, __VA_ARGS__)
 
 DEPTHWISE(3, 1, 4, 4, 5)
 DEPTHWISE(3, 1, 2, 2, 6)

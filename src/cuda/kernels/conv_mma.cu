@@ -1,8 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution by mma (HMMA): compute capability 7.5 and up, 16-bit operands, FP32 sums.
+// Convolution by mma (HMMA): compute capability 7.5 and up, 16-bit operands, FP32 sums; 8.0 and up, FP32 operands by
+// three products of TF32 (mma.cuh).
 #include "cuda/conv_tiles.h"
 #include "cuda/kernels/conv_tile.cuh"
 #include "cuda/mma.cuh"
+
+// A warp's sums, MI x NI pieces of 16 pixels x 8 channels, and adding the products of 32 bytes of terms to them.
+template <typename T, int MI, int NI> struct conv_sums {
+    float of[MI][NI][4];
+
+    __device__ __forceinline__ void add(const uint32_t (&a)[MI][4], const uint32_t (&b)[NI / 2][4]) {
+#pragma unroll
+        for (int i = 0; i < MI; i++)
+#pragma unroll
+            for (int j = 0; j < NI; j++) cf_multiply<T>(of[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+    }
+    __device__ __forceinline__ void end_step() {}
+};
+
+// FP32. Tensor cores cut off what an addition would round, always towards zero: each instruction's eight terms are
+// summed from nothing, the small products first, and added by ordinary additions. The 32 terms of a step make a sum of
+// their own, since the error of a sum grows with its length.
+template <int MI, int NI> struct conv_sums<float, MI, NI> {
+    float of[MI][NI][4], chunk[MI][NI][4];
+
+    __device__ __forceinline__ void add(const uint32_t (&a)[MI][4], const uint32_t (&b)[NI / 2][4]) {
+        cf_split<4> right[NI / 2];
+#pragma unroll
+        for (int j = 0; j < NI / 2; j++) right[j] = cf_split_tf32(b[j]);
+#pragma unroll
+        for (int i = 0; i < MI; i++) {
+            cf_split<4> left = cf_split_tf32(a[i]);
+#pragma unroll
+            for (int j = 0; j < NI; j++) {
+                const cf_split<4> &r = right[j / 2];
+                int pair = j % 2 * 2;
+                float eight[4] = {};
+                cf_multiply_tf32(eight, left.low, r.high[pair], r.high[pair + 1]);
+                cf_multiply_tf32(eight, left.high, r.low[pair], r.low[pair + 1]);
+                cf_multiply_tf32(eight, left.high, r.high[pair], r.high[pair + 1]);
+#pragma unroll
+                for (int k = 0; k < 4; k++) chunk[i][j][k] += eight[k];
+            }
+        }
+    }
+    __device__ __forceinline__ void end_step() {
+#pragma unroll
+        for (int i = 0; i < MI; i++)
+#pragma unroll
+            for (int j = 0; j < NI; j++)
+#pragma unroll
+                for (int k = 0; k < 4; k++) of[i][j][k] += chunk[i][j][k], chunk[i][j][k] = 0.f;
+    }
+};
 
 template <typename T, int ROWS, int COLUMNS, int DOWN, int ACROSS, int STAGES, int SPLITS>
 __device__ __forceinline__ void conv_mma(const cf_conv_args &a) {
@@ -15,7 +65,7 @@ __device__ __forceinline__ void conv_mma(const cf_conv_args &a) {
     int rank = SPLITS > 1 ? blockIdx.x % SPLITS : 0, tile = blockIdx.x / SPLITS;
     int m0 = tile / a.columns * ROWS, o0 = tile % a.columns * COLUMNS;
     conv_share share = share_of<SPLITS>(a.steps, rank);
-    conv_loader<ROWS, COLUMNS, THREADS> loader;
+    conv_loader<sizeof(T), ROWS, COLUMNS, THREADS> loader;
     loader.start(a, m0, o0, share.first);
     // Weights are constants: they need not wait for the kernel before.
 #pragma unroll
@@ -36,7 +86,7 @@ __device__ __forceinline__ void conv_mma(const cf_conv_args &a) {
     // 8-15; of B: channels 0-7 of terms 0-7 and 8-15, then channels 8-15.
     uint32_t a_row = warp_row + lane % 16, a_chunk = lane / 16;
     uint32_t b_row = warp_column + lane % 8 + lane / 16 * 8, b_chunk = lane / 8 % 2;
-    float sum[MI][NI][4] = {};
+    conv_sums<T, MI, NI> sum = {};
     int stage = 0;
     for (int step = 0; step < share.count; step++) {
         cf_wait_copies<STAGES - 2>();
@@ -50,7 +100,7 @@ __device__ __forceinline__ void conv_mma(const cf_conv_args &a) {
         cf_end_copies();
         const unsigned char *from = shared + stage * STAGE_BYTES;
 #pragma unroll
-        for (int k = 0; k < CF_CONV_STEP / 16; k++) {
+        for (int k = 0; k < CONV_CHUNKS / 2; k++) {
             uint32_t af[MI][4], bf[NI / 2][4];
 #pragma unroll
             for (int i = 0; i < MI; i++)
@@ -60,12 +110,9 @@ __device__ __forceinline__ void conv_mma(const cf_conv_args &a) {
             for (int j = 0; j < NI / 2; j++)
                 cf_load_matrices(bf[j], from + A_BYTES + (b_row + j * 16) * CONV_ROW_BYTES +
                                             ((k * 2 + b_chunk) ^ (b_row % 8)) * 16);
-#pragma unroll
-            for (int i = 0; i < MI; i++)
-#pragma unroll
-                for (int j = 0; j < NI; j++)
-                    cf_multiply<T>(sum[i][j], af[i], bf[j / 2][j % 2 * 2], bf[j / 2][j % 2 * 2 + 1]);
+            sum.add(af, bf);
         }
+        sum.end_step();
         stage = stage + 1 == STAGES ? 0 : stage + 1;
     }
 
@@ -81,7 +128,7 @@ __device__ __forceinline__ void conv_mma(const cf_conv_args &a) {
             for (int h = 0; h < 2; h++) {
                 int row = warp_row + i * 16 + h * 8 + lane / 4, column = warp_column + j * 8 + lane % 4 * 2;
                 *reinterpret_cast<float2 *>(sums + row * sums_line(COLUMNS) + column) =
-                    make_float2(sum[i][j][2 * h], sum[i][j][2 * h + 1]);
+                    make_float2(sum.of[i][j][2 * h], sum.of[i][j][2 * h + 1]);
             }
     store_tile<T, ROWS, COLUMNS, THREADS, SPLITS>(a, sums, m0, o0, rank);
 }
@@ -93,6 +140,9 @@ __device__ __forceinline__ void conv_mma(const cf_conv_args &a) {
     }
 #define KERNELS(unused, instruction, ...) KERNEL(f16, __half, __VA_ARGS__) KERNEL(bf16, __nv_bfloat16, __VA_ARGS__)
 
+#define FP32_KERNEL(unused, instruction, ...) KERNEL(f32, float, __VA_ARGS__)
+
+CF_CONV_MMA_FP32_TILES(FP32_KERNEL, )
 CF_CONV_MMA_TILES(KERNELS, )
 CF_CONV_MMA_WIDE_TILES(KERNELS, )
 CF_CONV_MMA_SPLIT_TILES(KERNELS, )

@@ -2,8 +2,8 @@
 // Convolution as a matrix product, the parts that do not depend on the instruction: tiles of both operands into shared
 // memory, sums out of it.
 //
-// Rows are output pixels, columns output channels, terms (tap, input channel) pairs, in steps of CF_CONV_STEP. A row
-// of a tile in shared memory is one step of a row: 128 bytes in eight chunks of 16, chunk c at place c ^ (row % 8),
+// Rows are output pixels, columns output channels, terms (tap, input channel) pairs, in steps of 128 bytes. A row
+// of a tile in shared memory is one step of a row: the bytes lie in eight chunks of 16, chunk c at place c ^ (row % 8),
 // which is what wgmma calls 128-byte swizzling and keeps ldmatrix free of bank conflicts.
 #pragma once
 
@@ -13,9 +13,10 @@
 
 enum { CONV_CHUNKS = 8, CONV_ROW_BYTES = 128 };
 
-// Copies tiles of ROWS pixels and COLUMNS channels, one step after the other. Every thread copies one chunk column of
-// every (THREADS / 8)th row.
-template <int ROWS, int COLUMNS, int THREADS> struct conv_loader {
+// Copies tiles of ROWS pixels and COLUMNS channels of elements of SIZE bytes, one step after the other. Every thread
+// copies one chunk column of every (THREADS / 8)th row.
+template <int SIZE, int ROWS, int COLUMNS, int THREADS> struct conv_loader {
+    static constexpr int STEP = CONV_ROW_BYTES / SIZE, CHUNK = 16 / SIZE; // terms of a step, of a chunk
     static constexpr int STRIDE = THREADS / CONV_CHUNKS;
     static constexpr int A = ROWS / STRIDE, B = (COLUMNS + STRIDE - 1) / STRIDE;
     static_assert(ROWS % STRIDE == 0 && STRIDE % 8 == 0, "rows of a thread differ by multiples of 8");
@@ -32,19 +33,19 @@ template <int ROWS, int COLUMNS, int THREADS> struct conv_loader {
         int chunk = threadIdx.x % CONV_CHUNKS;
         row = threadIdx.x / CONV_CHUNKS;
         place = row * CONV_ROW_BYTES + ((chunk ^ (row % 8)) * 16);
-        int term = first_step * CF_CONV_STEP + chunk * 8;
-        weight = static_cast<const char *>(a.weight) + ((int64_t)(o0 + row) * a.steps * CF_CONV_STEP + term) * 2;
+        int term = first_step * STEP + chunk * CHUNK;
+        weight = static_cast<const char *>(a.weight) + ((int64_t)(o0 + row) * a.steps * STEP + term) * SIZE;
         tap = term / a.in.c;
         c = term - tap * a.in.c;
         int ky = tap / a.attr.kernel_w;
         kx = tap - ky * a.attr.kernel_w;
-        offset = (ky * a.in.row + kx * a.in.pixel + c) * 2;
+        offset = (ky * a.in.row + kx * a.in.pixel + c) * SIZE;
 #pragma unroll
         for (int i = 0; i < A; i++) {
             unsigned m = m0 + row + i * STRIDE;
             if (a.flat_in) {
                 inside[i] = m < (unsigned)a.pixels;
-                pixel[i] = (int32_t)(m * a.in.pixel / 8);
+                pixel[i] = (int32_t)(m * a.in.pixel / CHUNK);
                 continue;
             }
             unsigned line = m / (unsigned)a.out.w, ox = m - line * a.out.w, n = line / (unsigned)a.out.h,
@@ -57,7 +58,7 @@ template <int ROWS, int COLUMNS, int THREADS> struct conv_loader {
             for (int y = 0; y < a.attr.kernel_h; y++)
                 if (y0 + y >= 0 && y0 + y < a.in.h) mask |= line_mask << (y * a.attr.kernel_w);
             inside[i] = mask;
-            pixel[i] = (int32_t)(cf_at(a.in, n, y0, x0, 0) / 8);
+            pixel[i] = (int32_t)(cf_at(a.in, n, y0, x0, 0) / CHUNK);
         }
     }
 
@@ -88,15 +89,15 @@ template <int ROWS, int COLUMNS, int THREADS> struct conv_loader {
 
     __device__ __forceinline__ void advance(const cf_conv_args &a) {
         weight += CONV_ROW_BYTES;
-        c += CF_CONV_STEP;
+        c += STEP;
         offset += CONV_ROW_BYTES;
         while (c >= a.in.c) {
             c -= a.in.c;
             tap++;
-            offset += (a.in.pixel - a.in.c) * 2;
+            offset += (a.in.pixel - a.in.c) * SIZE;
             if (++kx == a.attr.kernel_w) {
                 kx = 0;
-                offset += (a.in.row - a.attr.kernel_w * a.in.pixel) * 2;
+                offset += (a.in.row - a.attr.kernel_w * a.in.pixel) * SIZE;
             }
         }
     }
@@ -185,27 +186,35 @@ __device__ __forceinline__ void store_rows(const cf_conv_args &a, const float *s
     }
 }
 
+// Whether store_rows knows the case.
+template <typename T> __device__ __forceinline__ bool is_usual(const cf_conv_args &a) {
+    constexpr int DTYPE = conv_dtype<T>::value;
+    return a.out.dtype == DTYPE && a.flat_out && a.vector_out && a.attr.act <= CF_ACT_SILU &&
+           (!a.residual.data || (a.residual.dtype == DTYPE && a.flat_residual && a.vector_residual));
+}
+
 // From the sums of a tile, [ROWS][sums_line(COLUMNS)] in shared memory, to the output. With SPLITS blocks each of them
 // adds up and finishes its share of the rows. A thread keeps its eight columns.
 template <typename T, int ROWS, int COLUMNS, int THREADS, int SPLITS>
 __device__ __forceinline__ void store_tile(const cf_conv_args &a, const float *sums, int m0, int o0, int rank) {
     constexpr int EIGHTS = COLUMNS / 8, STEP = THREADS / EIGHTS, LINE = sums_line(COLUMNS), SHARE = ROWS / SPLITS;
-    constexpr int DTYPE = conv_dtype<T>::value;
+    constexpr bool EXACT = sizeof(T) == 4; // FP32 throughout
     if (SPLITS > 1)
         cf_cluster_barrier();
     else
         __syncthreads();
     int first = threadIdx.x / EIGHTS, column = threadIdx.x % EIGHTS * 8, o = o0 + column;
     int end = min((rank + 1) * SHARE, a.pixels - m0);
-    bool usual = a.out.dtype == DTYPE && a.flat_out && a.vector_out && a.attr.act <= CF_ACT_SILU &&
-                 (!a.residual.data || (a.residual.dtype == DTYPE && a.flat_residual && a.vector_residual));
     if (first < STEP && o < a.out.c) {
         first += rank * SHARE;
-        if (usual && o + 8 <= a.out.c)
-            store_rows<T, LINE, STEP, SPLITS>(a, sums + column, m0, o, first, end);
-        else
+        bool usual = false;
+        if constexpr (!EXACT) {
+            usual = is_usual<T>(a) && o + 8 <= a.out.c;
+            if (usual) store_rows<T, LINE, STEP, SPLITS>(a, sums + column, m0, o, first, end);
+        }
+        if (!usual)
             for (int row = first; row < end; row += STEP)
-                cf_conv_finish8(a, m0 + row, o, total8<SPLITS>(sums + row * LINE + column));
+                cf_conv_finish8<EXACT>(a, m0 + row, o, total8<SPLITS>(sums + row * LINE + column));
     }
     if (SPLITS > 1) cf_cluster_barrier(); // the others may still read what is here
 }

@@ -17,7 +17,7 @@ __device__ __forceinline__ void conv_wgmma(const cf_conv_args &a) {
     int rank = SPLITS > 1 ? blockIdx.x % SPLITS : 0, tile = blockIdx.x / SPLITS;
     int m0 = tile / a.columns * ROWS, o0 = tile % a.columns * COLUMNS;
     conv_share share = share_of<SPLITS>(a.steps, rank);
-    conv_loader<ROWS, COLUMNS, THREADS> loader;
+    conv_loader<2, ROWS, COLUMNS, THREADS> loader;
     loader.start(a, m0, o0, share.first);
     // Weights are constants: they need not wait for the kernel before.
 #pragma unroll

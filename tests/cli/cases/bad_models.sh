@@ -13,5 +13,14 @@ cp "$DATA/tiny/"*.json broken
 try --model broken
 head -c 100000 "$DATA/tiny/model.safetensors" > broken/model.safetensors
 try --model broken
+rm broken/model.safetensors
+echo '{"weight_map": {"a": "model-1.safetensors"}}' > broken/model.safetensors.index.json
+try --model broken
+rm broken/config.json
+mkdir broken/config.json
+try --model broken
+ln -s loop loop
+try --model loop
+try --model loop/below
 try --model tiny --decoder-layers 4
 try --model tiny --queries 5000

@@ -26,3 +26,5 @@ detect film.mp4
 detect dangling.jpg
 detect missing.jpg photos/b.jpg
 detect /dev/null
+mkfifo pipe.jpg
+detect pipe.jpg

@@ -27,6 +27,24 @@ try detect --precision fp61 x.jpg
 try detect --json=1 x.jpg
 try detect --cpu pentium x.jpg
 try detect --out '' "$DATA/images/rgb.ppm"
+try detect --raw '' "$DATA/images/rgb.ppm"
+try detect ''
+mkfifo pipe
+for output in '' . missing/file pipe; do
+    try build --model tiny -o "$output"
+    try calibrate --model tiny --random -o "$output"
+    try export --model tiny -o "$output"
+done
+mkdir folder
+echo '{}' > folder/ranges.json
+cp "$DATA/tiny/model.safetensors" folder
+try info folder/ranges.json
+try info folder/model.safetensors
+CFINE_CPU=pentium
+export CFINE_CPU
+try doctor
+unset CFINE_CPU
+try info --graph --json
 try info one two
 try pull
 try pull no/such/name
