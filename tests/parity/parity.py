@@ -26,6 +26,7 @@ import argparse
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -166,7 +167,7 @@ def main():
 
     if not os.path.exists(oracle("reference.py")):
         skip("the oracle is not there (CFINE_SHARED)")
-    if run([PYTHON, "-c", "import torch, transformers, safetensors"])[0].returncode:
+    if not shutil.which(PYTHON) or run([PYTHON, "-c", "import torch, transformers, safetensors"])[0].returncode:
         skip("no Python with torch and transformers (CFINE_PYTHON)")
     if not all(os.path.exists(photo) for size in options.size for photo in photos_of(size, False, options)[0] or [""]):
         skip("the photos are not there (CFINE_SHARED)")
