@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AMX tiles in plain C, so that the AMX kernels are checked on every machine. Forced in front of conv_amx.c, which the
-// checker compiles a second time with the intrinsics replaced by these.
+// AMX tiles in plain C, so that the AMX kernels are checked on every machine. Forced in front of the kernels that use
+// them, which the checker compiles a second time with the intrinsics replaced by these.
 #ifndef CF_CHECKOPS_AMX_EMULATED_H
 #define CF_CHECKOPS_AMX_EMULATED_H
 
@@ -85,6 +85,7 @@ static inline void emulated_int8(int sums, int a, int b, int is_signed) {
 #undef _tile_loadconfig
 #undef _tile_release
 #undef _tile_loadd
+#undef _tile_stream_loadd
 #undef _tile_stored
 #undef _tile_dpbf16ps
 #undef _tile_dpbusd
@@ -92,6 +93,7 @@ static inline void emulated_int8(int sums, int a, int b, int is_signed) {
 #define _tile_loadconfig(from) emulated_config(from)
 #define _tile_release() memset(&emulated, 0, sizeof emulated)
 #define _tile_loadd(tile, from, stride) emulated_load(tile, from, stride)
+#define _tile_stream_loadd(tile, from, stride) emulated_load(tile, from, stride)
 #define _tile_stored(tile, to, stride) emulated_store(tile, to, stride)
 #define _tile_dpbf16ps(sums, a, b) emulated_bf16(sums, a, b)
 #define _tile_dpbusd(sums, a, b) emulated_int8(sums, a, b, 0)

@@ -169,8 +169,9 @@ static int threads_across(int threads, int64_t runs, int panels) {
     return best;
 }
 
-cf_conv_share cf_conv_share_of(const cf_team *team, int64_t runs, int panels) {
-    int across = threads_across(team->threads, runs, panels), down = team->threads / across;
+cf_conv_share cf_conv_share_of(const cf_team *team, int64_t runs, int panels, int across) {
+    if (across <= 1) across = threads_across(team->threads, runs, panels);
+    int down = team->threads / across;
     int i = team->thread / across, j = team->thread % across;
     return (cf_conv_share){runs * i / down, runs * (i + 1) / down, panels * j / across, panels * (j + 1) / across};
 }
@@ -279,7 +280,7 @@ void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine
     if (runs == 0) return;
     w.run_length = g.width / w.runs_per_line;
     w.longer_runs = g.width % w.runs_per_line;
-    cf_conv_share share = cf_conv_share_of(team, runs, (g.panels + step - 1) / step);
+    cf_conv_share share = cf_conv_share_of(team, runs, (g.panels + step - 1) / step, 1);
     int panel_first = share.panel_first * step, panel_last = share.panel_last * step;
     if (panel_last > g.panels) panel_last = g.panels;
     float sums[CF_CONV_RUNS * CF_PANEL] __attribute__((aligned(64)));

@@ -65,13 +65,14 @@ typedef struct cf_conv_machine {
 // Microkernels that Winograd's kernels use too.
 extern const cf_conv_machine cf_conv_f32_avx512_machine, cf_conv_bf16_avx512_machine, cf_conv_f32_avx2_machine;
 
-// What one member of the team takes of `runs` times `panels` pieces of work.
+// What one member of the team takes of `runs` times `panels` pieces of work. across: how many threads stand side by side
+// over panels, a divisor of their number; 1: as many as share the work best.
 typedef struct cf_conv_share {
     int64_t run_first, run_last;
     int32_t panel_first, panel_last;
 } cf_conv_share;
 
-cf_conv_share cf_conv_share_of(const cf_team *team, int64_t runs, int panels);
+cf_conv_share cf_conv_share_of(const cf_team *team, int64_t runs, int panels, int across);
 
 // NULL if geometry and dtypes suit, else why not.
 const char *cf_conv_refuse(const cf_problem *problem, cf_dtype dtype);

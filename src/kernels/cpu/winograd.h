@@ -240,7 +240,7 @@ CF_INLINE void wino_run(cf_dtype dtype, const cf_call *call, const cf_team *team
     float *products = (float *)(inputs + WINO_PRODUCTS * whole.in_matrix * whole.size);
     int64_t weight_bytes = (int64_t)WINO_PRODUCTS * whole.panels * whole.channels * CF_PANEL * whole.size;
     const float *bias = (const float *)((const char *)call->packed + weight_bytes);
-    cf_conv_share share = cf_conv_share_of(team, whole.tiles, (whole.panels + step - 1) / step);
+    cf_conv_share share = cf_conv_share_of(team, whole.tiles, (whole.panels + step - 1) / step, 1);
     int64_t mine = share.run_last - share.run_first, blocks = (mine + whole.block - 1) / whole.block;
     int panel_last = share.panel_last * step < whole.panels ? share.panel_last * step : whole.panels;
     for (int64_t b = 0; b < blocks; b++) {

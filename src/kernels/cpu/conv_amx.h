@@ -1,0 +1,560 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loops of a convolution on AMX tiles, for kernels that say what lies where.
+//
+// A tile of the input is up to 16 neighbouring pixels times 64 bytes of channels, loaded straight from the activation
+// with its pixel stride; a tile of weights is 16 groups of a panel (conv_panel.h), which is already in tile order. Two
+// input tiles times two panels, a block, keep four tiles of sums, so that each load is used twice. All tiles of a
+// problem have one shape, set once: lines (all lines of an image together, where that fills tiles better) are cut into
+// equal tiles, the last of which overlaps its neighbour when they do not fit, and K runs into equal chunks.
+//
+// One load of 1 KB for each product is what the first cache delivers and the second does not, so that one operand must
+// stay in the first. That is the input: a block's pixels meet all panels before the next block's, while the weights
+// come from the second cache by loads that leave the first one alone. Where a block's input is too large K is cut into
+// parts whose sums wait in scratch. Where the weights are too large for the second cache the order turns around: for
+// each part of K, a pair of panels meets all pixels. Meanwhile the operand that comes next is called into the second
+// cache.
+#ifndef CF_KERNELS_CPU_CONV_AMX_H
+#define CF_KERNELS_CPU_CONV_AMX_H
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "kernels/cpu/conv_amx_finish.h"
+
+enum {
+    CF_AMX_MOST_STEPS = 1024,
+    CF_AMX_LEAST_STORE = 4,           // pixels written at a time
+    CF_AMX_INPUT_BYTES = 48 << 10,    // of a block's input: the first cache
+    CF_AMX_FEW_WEIGHTS = 32 << 10,    // bytes that stay in the first cache beside the input
+    CF_AMX_WEIGHT_BYTES = 1400 << 10, // of a thread's weights: what the second cache of 2 MB holds beside the rest
+    CF_AMX_MOST_AHEAD = 16,           // cache lines called for in a step
+};
+
+typedef enum { CF_AMX_BF16, CF_AMX_U8, CF_AMX_S8, CF_AMX_SPLIT } cf_amx_product;
+
+struct cf_amx_conv;
+struct cf_amx_block;
+typedef void cf_amx_multiplier(const struct cf_amx_conv *p, struct cf_amx_block *b);
+
+// What a kernel says, and what the loops make of it.
+typedef struct cf_amx_conv {
+    cf_conv_geometry g;
+    const cf_problem *problem;
+    const cf_call *call; // NULL while only the shape is known
+    int32_t threads;
+    int64_t in_line, in_image; // bytes between output lines, and images
+    int64_t part, weight_part; // bytes between hi, mid and lo: of a pixel, of a panel (CF_AMX_SPLIT)
+    int32_t parts;             // 3, else 1
+    int64_t panel;             // bytes of a panel, all parts
+    const char *in;            // the first tap of the first output
+    const float *bias, *scale;
+    const void *start; // what sums start from, a number an output
+
+    int32_t chunk, chunks, rows;                // groups in a tile; tiles in a K run; pixels in a tile
+    int32_t steps, stretch;                     // tiles in K; those of one part of K
+    int32_t weights_outside;                    // 1: the order for large weights
+    int32_t weights_stay;                       // 1: all weights of a thread fit into the first cache
+    int32_t store_pixels, store_turn;           // of the block before: written at a time, steps left out between
+    int64_t line_width, lines, lines_per_image; // of the lines that tiles are cut from: the output's, or joined ones
+    int64_t pitch;                              // positions from one output line to the next in such a line
+    int64_t tiles_per_line, tiles;
+    cf_amx_writer *write;
+    cf_amx_multiplier *const (*multiply)[2][2]; // [weights stay][tiles - 1][panels - 1]
+    // Of each step bytes from the first tap, and from the panel's first weight; the input that the line before did not
+    // read, likewise.
+    int32_t *offset, *weight_offset, *fresh, fresh_count;
+} cf_amx_conv;
+
+static inline int64_t cf_least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+// The most groups, up to 16, that divide a K run evenly.
+static int cf_amx_chunk(int groups) {
+    int chunk = groups < CF_TILE ? groups : CF_TILE;
+    while (chunk > 1 && groups % chunk) chunk--;
+    return chunk;
+}
+
+static const char *cf_amx_refuse(const cf_conv_geometry *g) {
+    int chunk = cf_amx_chunk(g->groups);
+    if (g->groups == 0 || g->tail || (chunk < 8 && g->groups >= 8)) return "channels do not fill tiles";
+    return g->depth / chunk <= CF_AMX_MOST_STEPS ? NULL : "a very large kernel";
+}
+
+static int64_t cf_tiles_in(int64_t width) {
+    return (width + CF_TILE - 1) / CF_TILE;
+}
+
+// Where the input's lines are a whole number of pixels apart, all output lines of an image are one run of positions at
+// equal distances, between the lines some that count for nothing: of 20 pixels every line would leave a tile of 16 and
+// one of 4. Joined lines are taken where that makes fewer tiles.
+static void cf_amx_lines(cf_amx_conv *p) {
+    const cf_conv_geometry *g = &p->g;
+    p->line_width = p->pitch = g->width;
+    p->lines = g->lines;
+    p->lines_per_image = g->lines_per_image;
+    if (p->in_line % g->step) return;
+    int64_t pitch = p->in_line / g->step, joined = (g->lines_per_image - 1) * pitch + g->width;
+    if (pitch < g->width || cf_tiles_in(joined) >= g->lines_per_image * cf_tiles_in(g->width)) return;
+    p->pitch = pitch;
+    p->line_width = joined;
+    p->lines = g->lines / g->lines_per_image;
+    p->lines_per_image = 1;
+}
+
+// Bytes of input that a block of two tiles reads, each counted once.
+static int64_t cf_amx_block_bytes(const cf_amx_conv *p) {
+    const cf_conv_attr *attr = &p->problem->attr.conv;
+    int stride = attr->stride < attr->kernel_w ? attr->stride : attr->kernel_w;
+    int64_t pixels = 2 * (int64_t)p->rows * stride + attr->kernel_w - stride;
+    return pixels * p->problem->in[0].c * (4 / p->g.group) * p->parts * p->g.rows;
+}
+
+// Threads side by side over pairs of panels, the others over pixels: as cf_conv_share_of has them, but so many that the
+// weights of each stay in its second cache.
+static int cf_amx_across(const cf_amx_conv *p) {
+    int64_t weights = p->g.panels * p->panel;
+    int pairs = (p->g.panels + 1) / 2, across = 1;
+    while (across < p->threads && (p->threads % across || weights / across > CF_AMX_WEIGHT_BYTES)) across++;
+    return across > 1 && pairs >= 2 * across ? across : 1;
+}
+
+// Shapes of the tiles, and how K and the work are cut. Needs shapes and strides only.
+static void cf_amx_shape(cf_amx_conv *p) {
+    cf_conv_geometry *g = &p->g;
+    cf_amx_lines(p);
+    p->chunk = cf_amx_chunk(g->groups);
+    p->chunks = g->groups / p->chunk;
+    p->steps = g->rows * g->cols * p->chunks;
+    p->tiles_per_line = cf_tiles_in(p->line_width);
+    p->rows = (int32_t)((p->line_width + p->tiles_per_line - 1) / p->tiles_per_line);
+    p->tiles_per_line = (p->line_width + p->rows - 1) / p->rows;
+    p->tiles = p->lines * p->tiles_per_line;
+    int64_t weights = p->g.panels * p->panel / cf_amx_across(p), input = cf_amx_block_bytes(p);
+    int64_t cuts = g->panels > 4 ? (input + CF_AMX_INPUT_BYTES - 1) / CF_AMX_INPUT_BYTES : 1;
+    p->stretch = (int32_t)((p->steps + cuts - 1) / cuts);
+    p->weights_outside = cuts > 1 && weights > CF_AMX_WEIGHT_BYTES;
+    p->weights_stay = weights <= CF_AMX_FEW_WEIGHTS;
+    int32_t length = p->steps - (p->steps - 1) / p->stretch * p->stretch; // of the last part of K
+    p->store_pixels = (2 * CF_TILE + length - 1) / length;
+    p->store_turn = 0;
+    if (p->store_pixels >= CF_AMX_LEAST_STORE) return;
+    p->store_pixels = CF_AMX_LEAST_STORE;
+    p->store_turn = length * CF_AMX_LEAST_STORE / (2 * CF_TILE) - 1;
+    if (p->store_turn < 0) p->store_turn = 0;
+}
+
+enum { CF_BLOCK_SUMS = 2 * CF_TILE * CF_BLOCK_WIDTH };
+
+// Blocks whose sums wait in scratch between the parts of K, a thread's side by side.
+static int64_t cf_amx_waiting(const cf_amx_conv *p) {
+    int64_t pairs = (p->g.panels + 1) / 2;
+    if (p->stretch == p->steps) return 0;
+    return pairs * (p->weights_outside ? (p->tiles + 1) / 2 : p->threads);
+}
+
+static size_t cf_amx_scratch(const cf_amx_conv *p) {
+    return (size_t)cf_amx_waiting(p) * CF_BLOCK_SUMS * 4;
+}
+
+// The steps of K: kernel rows, in them columns, in them chunks of channels. Where K is cut columns come last, so that
+// each part reads the pixels it needs as often as it can.
+static void cf_amx_steps(cf_amx_conv *p) {
+    const cf_conv_geometry *g = &p->g;
+    const cf_conv_attr *attr = &p->problem->attr.conv;
+    int chunk = p->chunk * 4, pixel = p->problem->in[0].c * (4 / g->group), s = 0;
+    int whole = p->stretch == p->steps;
+    p->fresh_count = 0;
+    for (int row = 0; row < g->rows; row++)
+        for (int k = 0; k < p->chunks * g->cols; k++, s++) {
+            int i = whole ? k % p->chunks : k / g->cols, col = whole ? k / p->chunks : k % g->cols;
+            p->offset[s] = (int32_t)(row * g->row_step + col * g->col_step + i * chunk);
+            p->weight_offset[s] = ((row * g->cols + col) * p->chunks + i) * p->chunk * 64;
+            int fresh = row >= g->rows - attr->stride &&
+                        col * pixel + (i + 1) * chunk > (attr->kernel_w - attr->stride) * pixel;
+            for (int part = 0; fresh && part < p->parts; part++)
+                p->fresh[p->fresh_count++] = p->offset[s] + (int32_t)(part * p->part);
+        }
+}
+
+// Where a tile of pixels begins: its image, line, and column (the last tile of a line moves left to fit).
+typedef struct {
+    int64_t n, y, x, fresh; // fresh: the first pixel that no earlier tile of the line holds
+} cf_amx_place;
+
+static cf_amx_place cf_amx_place_of(const cf_amx_conv *p, int64_t tile) {
+    int64_t line = tile / p->tiles_per_line, fresh = tile % p->tiles_per_line * p->rows;
+    return (cf_amx_place){line / p->lines_per_image, line % p->lines_per_image,
+                          cf_least(fresh, p->line_width - p->rows), fresh};
+}
+
+static void cf_amx_next_place(const cf_amx_conv *p, cf_amx_place *at) {
+    at->fresh += p->rows;
+    if (at->fresh >= p->line_width) {
+        at->fresh = 0;
+        if (++at->y >= p->lines_per_image) at->y = 0, at->n++;
+    }
+    at->x = cf_least(at->fresh, p->line_width - p->rows);
+}
+
+static const char *cf_amx_input(const cf_amx_conv *p, const cf_amx_place *at) {
+    return p->in + at->n * p->in_image + at->y * p->in_line + at->x * p->g.step;
+}
+
+// Two tiles of pixels by two panels whose sums wait to be written: that happens a few pixels at a time between the
+// products of the next block, so that vector units and tiles work side by side. Where they go is found out then, too:
+// at the end of a block nothing should keep the next one's loads from starting.
+typedef struct {
+    float sums[2 * CF_TILE * CF_BLOCK_WIDTH] __attribute__((aligned(64))); // [tile][pixel][32], FP32 or int32
+    cf_amx_place place[2];
+    int32_t panel, panels, tiles;
+    int32_t tile;        // at work; -1: none yet
+    int32_t done;        // pixels of `store` that are written
+    cf_conv_store store; // what the tile has on one output line
+    int64_t n, y;        // that line
+    int64_t left;        // positions from the store's first to the tile's end
+} cf_finished;
+
+// What all stores of the block have in common.
+static void cf_amx_begin_store(const cf_amx_conv *p, cf_finished *f) {
+    const cf_call *call = p->call;
+    const cf_tensor *out = &call->out[0], *add = &call->in[1];
+    int first = f->panel * CF_PANEL;
+    f->store = (cf_conv_store){.scale = p->scale + first,
+                               .bias = p->bias + first,
+                               .out_pixel = p->g.out_pixel * cf_dtype_size(out->dtype),
+                               .add_pixel = p->g.add_pixel * cf_dtype_size(add->dtype),
+                               .channels = (int32_t)cf_least(p->g.outputs - first, f->panels * CF_PANEL),
+                               .width = CF_BLOCK_WIDTH,
+                               .attr = &call->problem->attr.conv,
+                               .out_tensor = out,
+                               .add_tensor = add};
+}
+
+// The store of what a tile has on line f->y from column x on; sums are those of the first.
+static void cf_amx_store_line(const cf_amx_conv *p, int64_t x, const float *sums, cf_finished *f) {
+    const cf_call *call = p->call;
+    const cf_conv_geometry *g = &p->g;
+    const cf_tensor *out = &call->out[0], *add = &call->in[1];
+    int first = f->panel * CF_PANEL;
+    cf_conv_store *s = &f->store;
+    s->sums = sums;
+    s->out = (char *)out->data +
+             (f->n * g->out_image + f->y * g->out_line + x * g->out_pixel + first) * cf_dtype_size(out->dtype);
+    if (call->problem->inputs > 1) s->add = cf_conv_residual(call, g, f->n, f->y) + first * cf_dtype_size(add->dtype);
+    s->x = (int32_t)x;
+    s->pixels = (int32_t)cf_least(f->left, g->width - x);
+}
+
+// The store of the first line of the next tile.
+static void cf_amx_next_tile(const cf_amx_conv *p, cf_finished *f) {
+    if (f->tile < 0) cf_amx_begin_store(p, f);
+    if (++f->tile >= f->tiles) return;
+    const cf_amx_place *at = &f->place[f->tile];
+    int32_t lines =
+        p->line_width > p->g.width ? (int32_t)at->fresh / (int32_t)p->pitch : 0; // most lines are not joined
+    int64_t x = at->fresh - lines * p->pitch, gap = x < p->g.width ? 0 : p->pitch - x;
+    f->n = at->n, f->y = at->y + lines + (gap > 0), f->left = at->x + p->rows - at->fresh - gap;
+    if (f->left > 0)
+        cf_amx_store_line(p, gap ? 0 : x, f->sums + (f->tile * CF_TILE + at->fresh - at->x + gap) * CF_BLOCK_WIDTH, f);
+    else
+        f->store.pixels = 0;
+}
+
+// To the next output line that the tile reaches; 0 if there is none.
+static int cf_amx_next_line(const cf_amx_conv *p, cf_finished *f) {
+    int64_t passed = f->store.pixels + p->pitch - p->g.width;
+    if (f->left <= passed) return 0;
+    f->left -= passed;
+    f->y++;
+    cf_amx_store_line(p, 0, (const float *)f->store.sums + passed * CF_BLOCK_WIDTH, f);
+    return 1;
+}
+
+// The next `pixels` of a finished block.
+static void cf_amx_store_some(const cf_amx_conv *p, cf_finished *f, int pixels) {
+    if (f->tile < 0) cf_amx_next_tile(p, f);
+    while (pixels > 0 && f->tile < f->tiles) {
+        int left = f->store.pixels - f->done, take = left < pixels ? left : pixels;
+        p->write(&f->store, f->done, take);
+        f->done += take;
+        pixels -= take;
+        if (take < left) continue;
+        f->done = 0;
+        if (!cf_amx_next_line(p, f)) cf_amx_next_tile(p, f);
+    }
+}
+
+// Memory that is called into the second cache while a block is multiplied: for each of `count` offsets 32 lines, 16
+// from each base.
+typedef struct {
+    const char *base[2];
+    int64_t stride;
+    const int32_t *offset;
+    int32_t count, line, a_step; // offsets left; lines of the first done; lines to call for in a step
+} cf_amx_ahead;
+
+CF_INLINE void cf_amx_call_ahead(cf_amx_ahead *a) {
+    for (int i = 0; i < a->a_step && a->count > 0; i++) {
+        _mm_prefetch(a->base[a->line >> 4] + *a->offset + (a->line & 15) * a->stride, _MM_HINT_T1);
+        if (++a->line == 2 * CF_TILE) a->line = 0, a->offset++, a->count--;
+    }
+}
+
+// Lines to call for in each of `steps` steps.
+static int32_t cf_amx_a_step(int32_t count, int64_t steps) {
+    return (int32_t)cf_least((count * (int64_t)(2 * CF_TILE) + steps - 1) / steps, CF_AMX_MOST_AHEAD);
+}
+
+// What a block of two tiles and two panels multiplies.
+typedef struct cf_amx_block {
+    const char *in0, *in1, *weight;
+    int32_t first, last;   // steps of K
+    const float *start;    // what the sums of every pixel start from; NULL: from `waiting`
+    float *waiting;        // [tile][panel][16][16]
+    cf_finished *finished; // where they go; NULL: to `waiting`
+    cf_finished *before;   // the block before, to be written meanwhile
+    cf_amx_ahead ahead;
+} cf_amx_block;
+
+#define CF_AMX_DOT(use, sums, in, weight)                                                                              \
+    do {                                                                                                               \
+        if ((use) == CF_AMX_U8)                                                                                        \
+            _tile_dpbusd(sums, in, weight);                                                                            \
+        else if ((use) == CF_AMX_S8)                                                                                   \
+            _tile_dpbssd(sums, in, weight);                                                                            \
+        else                                                                                                           \
+            _tile_dpbf16ps(sums, in, weight);                                                                          \
+    } while (0)
+
+#define CF_AMX_LOAD_WEIGHTS(stay, tile, from)                                                                          \
+    do {                                                                                                               \
+        if (stay)                                                                                                      \
+            _tile_loadd(tile, from, 64);                                                                               \
+        else                                                                                                           \
+            _tile_stream_loadd(tile, from, 64);                                                                        \
+    } while (0)
+
+// One step of K. new_in, new_weight: 0 where the tiles of the step before are used again. All loads come before the
+// products, which wait for their operands only.
+CF_INLINE void cf_amx_one_product(cf_amx_product use, const char *a0, const char *a1, const char *weight, int64_t step,
+                                  int64_t panel, int tiles, int panels, int stay, int new_in, int new_weight) {
+    if (new_weight) CF_AMX_LOAD_WEIGHTS(stay, 6, weight);
+    if (new_in) _tile_loadd(4, a0, step);
+    if (panels > 1 && new_weight) CF_AMX_LOAD_WEIGHTS(stay, 7, weight + panel);
+    if (tiles > 1 && new_in) _tile_loadd(5, a1, step);
+    CF_AMX_DOT(use, 0, 4, 6);
+    if (panels > 1) CF_AMX_DOT(use, 1, 4, 7);
+    if (tiles > 1) CF_AMX_DOT(use, 2, 5, 6);
+    if (tiles > 1 && panels > 1) CF_AMX_DOT(use, 3, 5, 7);
+}
+
+#define CF_AMX_EACH_SUM(tiles, panels, what)                                                                           \
+    do {                                                                                                               \
+        what(0, 0, 0);                                                                                                 \
+        if ((panels) > 1) what(1, 0, 1);                                                                               \
+        if ((tiles) > 1) what(2, 1, 0);                                                                                \
+        if ((tiles) > 1 && (panels) > 1) what(3, 1, 1);                                                                \
+    } while (0)
+#define CF_AMX_START(tile, row, panel) _tile_loadd(tile, b->start + (panel)*CF_PANEL, 0) // stride 0: rows are the same
+#define CF_AMX_GO_ON(tile, row, panel) _tile_loadd(tile, b->waiting + (tile)*CF_TILE * CF_PANEL, 64)
+#define CF_AMX_WAIT(tile, row, panel) _tile_stored(tile, b->waiting + (tile)*CF_TILE * CF_PANEL, 64)
+#define CF_AMX_FINISH(tile, row, panel)                                                                                \
+    _tile_stored(tile, b->finished->sums + (row)*CF_TILE * CF_BLOCK_WIDTH + (panel)*CF_PANEL, CF_BLOCK_WIDTH * 4)
+
+// Sums of 1 or 2 tiles of pixels and 1 or 2 panels.
+CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_block *b, int tiles, int panels,
+                               int stay) {
+    int64_t step = p->g.step, part = p->part, weight_part = p->weight_part, panel = p->panel;
+    cf_finished *before = b->before;
+    if (b->start)
+        CF_AMX_EACH_SUM(tiles, panels, CF_AMX_START);
+    else
+        CF_AMX_EACH_SUM(tiles, panels, CF_AMX_GO_ON);
+    for (int s = b->first, last = b->last, turn = 0; s < last; s++) {
+        const char *a0 = b->in0 + p->offset[s], *a1 = b->in1 + p->offset[s], *weight = b->weight + p->weight_offset[s];
+        cf_amx_one_product(use, a0, a1, weight, step, panel, tiles, panels, stay, 1, 1);
+        if (use == CF_AMX_SPLIT) { // that was hi*hi; of the other parts hi*lo, hi*mid, mid*mid, mid*hi, lo*hi
+            cf_amx_one_product(use, a0, a1, weight + 2 * weight_part, step, panel, tiles, panels, stay, 0, 1);
+            cf_amx_one_product(use, a0, a1, weight + weight_part, step, panel, tiles, panels, stay, 0, 1);
+            cf_amx_one_product(use, a0 + part, a1 + part, weight, step, panel, tiles, panels, stay, 1, 0);
+            cf_amx_one_product(use, a0, a1, weight, step, panel, tiles, panels, stay, 0, 1);
+            cf_amx_one_product(use, a0 + 2 * part, a1 + 2 * part, weight, step, panel, tiles, panels, stay, 1, 0);
+        }
+        if (b->ahead.count) cf_amx_call_ahead(&b->ahead);
+        if (--turn < 0 && before->tile < before->tiles) {
+            cf_amx_store_some(p, before, p->store_pixels);
+            turn = p->store_turn;
+        }
+    }
+    if (b->finished) {
+        if (before->tile < before->tiles) cf_amx_store_some(p, before, 2 * CF_TILE);
+        CF_AMX_EACH_SUM(tiles, panels, CF_AMX_FINISH);
+    } else {
+        CF_AMX_EACH_SUM(tiles, panels, CF_AMX_WAIT);
+    }
+}
+
+#define CF_AMX_MULTIPLY(name, use, tiles, panels, stay)                                                                \
+    static __attribute__((noinline)) void name(const cf_amx_conv *p, cf_amx_block *b) {                                \
+        cf_amx_multiply(use, p, b, tiles, panels, stay);                                                               \
+    }
+// The eight of a kind of product, and a table of them: [weights stay][tiles - 1][panels - 1].
+#define CF_AMX_MULTIPLIES(name, use)                                                                                   \
+    CF_AMX_MULTIPLY(name##_110, use, 1, 1, 0)                                                                          \
+    CF_AMX_MULTIPLY(name##_120, use, 1, 2, 0)                                                                          \
+    CF_AMX_MULTIPLY(name##_210, use, 2, 1, 0)                                                                          \
+    CF_AMX_MULTIPLY(name##_220, use, 2, 2, 0)                                                                          \
+    CF_AMX_MULTIPLY(name##_111, use, 1, 1, 1)                                                                          \
+    CF_AMX_MULTIPLY(name##_121, use, 1, 2, 1)                                                                          \
+    CF_AMX_MULTIPLY(name##_211, use, 2, 1, 1)                                                                          \
+    CF_AMX_MULTIPLY(name##_221, use, 2, 2, 1)                                                                          \
+    static cf_amx_multiplier *const name[2][2][2] = {{{name##_110, name##_120}, {name##_210, name##_220}},             \
+                                                     {{name##_111, name##_121}, {name##_211, name##_221}}};
+
+// What a member of the team is at.
+typedef struct {
+    const cf_amx_conv *p;
+    cf_finished finished[2];
+    int32_t turn; // which of them is next; the other still waits to be written
+    int32_t tiles;
+    cf_amx_place place[2];
+    cf_amx_block block;
+} cf_amx_work;
+
+// Takes the pair of tiles from `tile` on; *at is where the first lies, and moves behind the second.
+static void cf_amx_take_pair(cf_amx_work *w, int64_t tile, int64_t last, cf_amx_place *at) {
+    w->tiles = (int)cf_least(last - tile, 2);
+    for (int i = 0; i < w->tiles; i++) w->place[i] = *at, cf_amx_next_place(w->p, at);
+    w->block.in0 = cf_amx_input(w->p, &w->place[0]);
+    w->block.in1 = w->tiles > 1 ? cf_amx_input(w->p, &w->place[1]) : w->block.in0;
+}
+
+// Multiplies the pair of tiles with the panels from `panel` on.
+static void cf_amx_one_block(cf_amx_work *w, int panel, int panel_last, float *waiting) {
+    const cf_amx_conv *p = w->p;
+    cf_amx_block *b = &w->block;
+    cf_finished *now = &w->finished[w->turn];
+    int panels = panel_last - panel > 1 ? 2 : 1, ends = b->last == p->steps;
+    b->weight = (const char *)p->call->packed + panel * p->panel;
+    b->start = b->first == 0 ? (const float *)p->start + panel * CF_PANEL : NULL;
+    b->waiting = waiting;
+    b->finished = ends ? now : NULL;
+    b->before = &w->finished[w->turn ^ 1];
+    p->multiply[p->weights_stay][w->tiles - 1][panels - 1](p, b);
+    if (!ends) return;
+    now->place[0] = w->place[0], now->place[1] = w->place[1];
+    now->panel = panel, now->panels = panels, now->tiles = w->tiles, now->tile = -1, now->done = 0;
+    w->turn ^= 1;
+}
+
+typedef struct {
+    int64_t tile, tile_last;
+    int32_t panel, panel_last;
+} cf_amx_share;
+
+static cf_amx_share cf_amx_share_of(const cf_amx_conv *p, const cf_team *team) {
+    int64_t runs = (p->tiles + 1) / 2;
+    int32_t pairs = (p->g.panels + 1) / 2, across = cf_amx_across(p);
+    cf_conv_share share = cf_conv_share_of(team, runs, pairs, across);
+    return (cf_amx_share){share.run_first * 2, cf_least(share.run_last * 2, p->tiles), share.panel_first * 2,
+                          (int32_t)cf_least(share.panel_last * 2, p->g.panels)};
+}
+
+// The input of the pair of tiles that comes next, at `at`.
+static void cf_amx_call_for_input(cf_amx_work *w, cf_amx_place at, int64_t tiles, int32_t a_step) {
+    const cf_amx_conv *p = w->p;
+    cf_amx_ahead *a = &w->block.ahead;
+    *a = (cf_amx_ahead){.offset = p->fresh, .stride = p->g.step, .a_step = a_step};
+    if (tiles <= 0) return;
+    a->count = p->fresh_count;
+    a->base[0] = a->base[1] = cf_amx_input(p, &at);
+    if (tiles == 1) return;
+    cf_amx_next_place(p, &at);
+    a->base[1] = cf_amx_input(p, &at);
+}
+
+// Pixels outside: each block of input meets all panels, while the next block's input is called for.
+static void cf_amx_by_pixels(cf_amx_work *w, const cf_amx_share *share, float *waiting) {
+    const cf_amx_conv *p = w->p;
+    cf_amx_place at = cf_amx_place_of(p, share->tile);
+    int32_t a_step = cf_amx_a_step(p->fresh_count, (int64_t)p->steps * ((share->panel_last - share->panel + 1) / 2));
+    for (int64_t tile = share->tile; tile < share->tile_last; tile += 2) {
+        cf_amx_take_pair(w, tile, share->tile_last, &at);
+        cf_amx_call_for_input(w, at, share->tile_last - tile - 2, a_step);
+        for (int first = 0; first < p->steps; first += p->stretch) {
+            w->block.first = first, w->block.last = (int)cf_least(first + p->stretch, p->steps);
+            for (int panel = share->panel; panel < share->panel_last; panel += 2)
+                cf_amx_one_block(w, panel, share->panel_last, waiting + (int64_t)(panel / 2) * CF_BLOCK_SUMS);
+        }
+    }
+}
+
+// Weights outside: for each part of K, a pair of panels meets all pixels, while the next pair's weights are called for.
+static void cf_amx_by_weights(cf_amx_work *w, const cf_amx_share *share, float *waiting) {
+    const cf_amx_conv *p = w->p;
+    int64_t blocks = (share->tile_last - share->tile + 1) / 2, all = (p->tiles + 1) / 2;
+    for (int first = 0; first < p->steps; first += p->stretch) {
+        int last = (int)cf_least(first + p->stretch, p->steps);
+        w->block.first = first, w->block.last = last;
+        for (int panel = share->panel; panel < share->panel_last; panel += 2) {
+            cf_amx_place at = cf_amx_place_of(p, share->tile);
+            const char *next = (const char *)p->call->packed + (panel + 2) * p->panel;
+            w->block.ahead = (cf_amx_ahead){.base = {next, next + p->panel},
+                                            .stride = 64,
+                                            .offset = p->weight_offset + first,
+                                            .count = panel + 3 < share->panel_last ? last - first : 0,
+                                            .a_step = cf_amx_a_step(1, blocks)};
+            for (int64_t tile = share->tile; tile < share->tile_last; tile += 2) {
+                cf_amx_take_pair(w, tile, share->tile_last, &at);
+                cf_amx_one_block(w, panel, share->panel_last,
+                                 waiting + ((int64_t)(panel / 2) * all + tile / 2) * CF_BLOCK_SUMS);
+            }
+        }
+    }
+}
+
+typedef struct __attribute__((packed)) {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} cf_tile_config;
+
+// Sums in tiles 0..3, input in 4 and 5, weights in 6 and 7.
+static void cf_amx_configure(const cf_amx_conv *p) {
+    cf_tile_config config = {.palette = 1};
+    for (int i = 0; i < 4; i++) config.rows[i] = (uint8_t)p->rows, config.bytes[i] = 64;
+    for (int i = 4; i < 6; i++) config.rows[i] = (uint8_t)p->rows, config.bytes[i] = (uint16_t)(p->chunk * 4);
+    for (int i = 6; i < 8; i++) config.rows[i] = (uint8_t)p->chunk, config.bytes[i] = 64;
+    atomic_signal_fence(memory_order_seq_cst); // GCC 12 takes the stores for dead
+    __asm__ volatile("" ::"r"(&config) : "memory");
+    _tile_loadconfig(&config);
+}
+
+// quantised: sums are int32, to be scaled.
+static void cf_amx_run(cf_amx_conv *p, const cf_team *team, cf_amx_multiplier *const multiply[2][2][2], int quantised) {
+    if (p->g.lines == 0 || p->g.width == 0) return;
+    cf_amx_shape(p);
+    p->multiply = multiply;
+    p->write = cf_amx_writer_of(p->problem, quantised);
+    int32_t offset[CF_AMX_MOST_STEPS], weight_offset[CF_AMX_MOST_STEPS], fresh[3 * CF_AMX_MOST_STEPS];
+    p->offset = offset, p->weight_offset = weight_offset, p->fresh = fresh;
+    cf_amx_steps(p);
+    cf_amx_share share = cf_amx_share_of(p, team);
+    if (share.tile >= share.tile_last || share.panel >= share.panel_last) return;
+    cf_amx_configure(p);
+    cf_amx_work w;
+    w.p = p;
+    w.turn = 0;
+    for (int i = 0; i < 2; i++) w.finished[i].tile = w.finished[i].tiles = w.finished[i].done = 0;
+    float *waiting = p->call->scratch;
+    if (p->weights_outside)
+        cf_amx_by_weights(&w, &share, waiting);
+    else
+        cf_amx_by_pixels(&w, &share, waiting + (int64_t)team->thread * ((p->g.panels + 1) / 2) * CF_BLOCK_SUMS);
+    cf_amx_store_some(p, &w.finished[w.turn ^ 1], 2 * CF_TILE);
+    _tile_release();
+}
+
+#endif
