@@ -71,4 +71,5 @@ static double work(const cf_problem *p) {
     return 4.0 * p->images * p->in[0].w * p->in[1].w * p->in[0].c;
 }
 
-const check_op check_attention = {.op = CF_OP_ATTENTION, .cases = cases, .extra = extra, .fill = fill, .unit = unit, .work = work};
+const check_op check_attention = {
+    .op = CF_OP_ATTENTION, .cases = cases, .extra = extra, .fill = fill, .unit = unit, .work = work};

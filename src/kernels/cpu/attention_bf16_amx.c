@@ -18,9 +18,9 @@
 #include "kernels/cpu/rows.h"
 
 enum {
-    TILE = 16,         // rows of a tile, and 32-bit words of a row; queries at once
+    TILE = 16,           // rows of a tile, and 32-bit words of a row; queries at once
     CHANNELS = 2 * TILE, // of a query or key in a tile, as pairs
-    KEYS = 2 * TILE,   // in a tile of values or weights, as pairs
+    KEYS = 2 * TILE,     // in a tile of values or weights, as pairs
     WORDS = TILE * TILE, // of a tile
     SIZE_MOST = 3 * TILE // channels of a head: sums take as many tiles as there are left
 };
@@ -34,9 +34,9 @@ enum {
 
 // Keys and values of a head in tile order.
 typedef struct {
-    uint32_t *keys;    // [size / CHANNELS][padded][TILE], pairs of channels
-    uint32_t *values;  // [padded / KEYS][size / TILE][TILE channels][TILE], pairs of keys
-    uint32_t *present; // [padded / KEYS][TILE], pairs of keys: 1, behind the last key 0
+    uint32_t *keys;                        // [size / CHANNELS][padded][TILE], pairs of channels
+    uint32_t *values;                      // [padded / KEYS][size / TILE][TILE channels][TILE], pairs of keys
+    uint32_t *present;                     // [padded / KEYS][TILE], pairs of keys: 1, behind the last key 0
     int size, parts, tiles, count, padded; // channels; CHANNELS and TILEs in them; keys, and in whole KEYS
 } head;
 
@@ -100,7 +100,8 @@ CF_INLINE void transpose(__m512i *row) {
             b[i + 2 * k + 1] = _mm512_unpackhi_epi64(a[i + k], a[i + k + 2]);
         }
     for (int i = 0; i < 4; i++) { // b[4g + i]: lane l holds column 4l + i of rows 4g .. 4g + 3
-        __m512i low = _mm512_shuffle_i32x4(b[i], b[4 + i], 0x88), high = _mm512_shuffle_i32x4(b[8 + i], b[12 + i], 0x88);
+        __m512i low = _mm512_shuffle_i32x4(b[i], b[4 + i], 0x88),
+                high = _mm512_shuffle_i32x4(b[8 + i], b[12 + i], 0x88);
         row[i] = _mm512_shuffle_i32x4(low, high, 0x88);
         row[8 + i] = _mm512_shuffle_i32x4(low, high, 0xdd);
         low = _mm512_shuffle_i32x4(b[i], b[4 + i], 0xdd), high = _mm512_shuffle_i32x4(b[8 + i], b[12 + i], 0xdd);
@@ -133,8 +134,7 @@ static void pack_head(const cf_call *call, const head *h, int n, int first) {
         for (int t = 0; t < h->tiles; t++, values += WORDS)
             pack_values(&call->in[2], h, n, s, first + t * TILE, h->size - t * TILE, values);
         int left = h->count - s;
-        _mm512_store_si512(h->present + s / 2,
-                           _mm512_maskz_set1_epi16(left < KEYS ? (1u << left) - 1 : ~0u, 0x3f80));
+        _mm512_store_si512(h->present + s / 2, _mm512_maskz_set1_epi16(left < KEYS ? (1u << left) - 1 : ~0u, 0x3f80));
     }
     finish_stores(h->keys);
 }
@@ -143,8 +143,8 @@ static void pack_queries(const cf_call *call, const head *h, int n, int first, i
     for (int part = 0; part < h->parts; part++) {
         __m512i row[TILE];
         for (int i = 0; i < TILE; i++)
-            row[i] = i < present ? pairs_of(row_of(&call->in[0], n, t + i, first), part, h->size)
-                                 : _mm512_setzero_si512();
+            row[i] =
+                i < present ? pairs_of(row_of(&call->in[0], n, t + i, first), part, h->size) : _mm512_setzero_si512();
         transpose(row);
         for (int i = 0; i < TILE; i++) _mm512_store_si512(b->queries[part] + i * TILE, row[i]);
     }
@@ -271,8 +271,7 @@ static void one_block(const cf_call *call, const head *h, int n, int first, int 
     v_f32 factor = v_div(v_set(1), v_load(b->totals));
     for (int tile = 0; tile < h->tiles; tile++) {
         __m512i row[TILE];
-        for (int i = 0; i < TILE; i++)
-            row[i] = _mm512_castps_si512(v_mul(v_load(b->sums[tile] + i * TILE), factor));
+        for (int i = 0; i < TILE; i++) row[i] = _mm512_castps_si512(v_mul(v_load(b->sums[tile] + i * TILE), factor));
         transpose(row);
         int left = h->size - tile * TILE;
         for (int i = 0; i < present; i++)
