@@ -36,6 +36,7 @@
 #define CF_NORM_KERNELS(X) X(cf_norm_avx512) X(cf_norm_avx2) X(cf_norm_ref)
 #define CF_GATE_KERNELS(X) X(cf_gate_avx512) X(cf_gate_avx2) X(cf_gate_ref)
 #define CF_ATTENTION_KERNELS(X)                                                                                        \
+    X(cf_attention_bf16_amx)                                                                                           \
     X(cf_attention_bf16_avx512) X(cf_attention_avx512) X(cf_attention_avx2) X(cf_attention_ref)
 #define CF_TOP_QUERIES_KERNELS(X) X(cf_top_queries_avx512) X(cf_top_queries_avx2) X(cf_top_queries_ref)
 #define CF_GATHER_KERNELS(X) X(cf_gather_avx512) X(cf_gather_avx2) X(cf_gather_ref)

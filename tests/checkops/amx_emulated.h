@@ -39,6 +39,11 @@ static inline void emulated_load(int tile, const void *from, int64_t stride) {
         memcpy(emulated.data[tile][row], (const char *)from + row * stride, emulated.bytes[tile]);
 }
 
+static inline void emulated_zero(int tile) {
+    emulated_need(emulated.loaded && emulated.rows[tile]);
+    memset(emulated.data[tile], 0, sizeof emulated.data[tile]);
+}
+
 static inline void emulated_store(int tile, void *to, int64_t stride) {
     emulated_need(emulated.loaded && emulated.rows[tile]);
     for (int row = 0; row < emulated.rows[tile]; row++)
@@ -87,6 +92,7 @@ static inline void emulated_int8(int sums, int a, int b, int is_signed) {
 #undef _tile_loadd
 #undef _tile_stream_loadd
 #undef _tile_stored
+#undef _tile_zero
 #undef _tile_dpbf16ps
 #undef _tile_dpbusd
 #undef _tile_dpbssd
@@ -95,6 +101,7 @@ static inline void emulated_int8(int sums, int a, int b, int is_signed) {
 #define _tile_loadd(tile, from, stride) emulated_load(tile, from, stride)
 #define _tile_stream_loadd(tile, from, stride) emulated_load(tile, from, stride)
 #define _tile_stored(tile, to, stride) emulated_store(tile, to, stride)
+#define _tile_zero(tile) emulated_zero(tile)
 #define _tile_dpbf16ps(sums, a, b) emulated_bf16(sums, a, b)
 #define _tile_dpbusd(sums, a, b) emulated_int8(sums, a, b, 0)
 #define _tile_dpbssd(sums, a, b) emulated_int8(sums, a, b, 1)
@@ -103,5 +110,6 @@ static inline void emulated_int8(int sums, int a, int b, int is_signed) {
 #define cf_conv_bf16_amx emulated_conv_bf16_amx
 #define cf_conv_int8_amx emulated_conv_int8_amx
 #define cf_conv_f32_amx emulated_conv_f32_amx
+#define cf_attention_bf16_amx emulated_attention_bf16_amx
 
 #endif

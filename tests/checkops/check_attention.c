@@ -2,6 +2,8 @@
 // Cases of attention. Products reach 60 and more; a result lies between the values, which lie between -1 and 1.
 #include "checkops/make.h"
 
+#include "base/cpu.h"
+
 #include <string.h>
 
 enum { PLAIN, ALIKE, SHARP }; // the case's seed modulo 3: random, all keys the same, products of about +-60
@@ -29,7 +31,14 @@ static void emit(check_run *run, int images, int queries, int keys, int d, int h
     }
 }
 
+// The AMX kernel on emulated tiles (amx_emulated.h). It asks for less of the CPU than the real one.
+extern const cf_kernel emulated_attention_bf16_amx;
+static cf_kernel emulated[1];
+static const cf_kernel *const extra[] = {&emulated[0], NULL};
+
 static void cases(check_run *run) {
+    emulated[0] = emulated_attention_bf16_amx, emulated[0].name = "attention_bf16_amx emulated";
+    emulated[0].cpu &= ~(uint32_t)CF_CPU_AMX_BF16;
     if (check_is_bench(run)) {
         for (int kind = 0; kind < 2; kind++) {
             emit(run, 1, 400, 400, 128, 8, kind, "n encoder");
@@ -62,4 +71,5 @@ static double work(const cf_problem *p) {
     return 4.0 * p->images * p->in[0].w * p->in[1].w * p->in[0].c;
 }
 
-const check_op check_attention = {.op = CF_OP_ATTENTION, .cases = cases, .fill = fill, .unit = unit, .work = work};
+const check_op check_attention = {
+    .op = CF_OP_ATTENTION, .cases = cases, .extra = extra, .fill = fill, .unit = unit, .work = work};
