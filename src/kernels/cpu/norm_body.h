@@ -3,23 +3,36 @@
 #include "kernels/cpu/rows.h"
 #include "kernels/ref/ref.h"
 
+// Four vectors at a time, each with sums of its own: a sum waits four cycles for the one before.
+enum { NORM_SUMS = 4 };
+#define EACH_SUM(k, i, left, channels)                                                                                 \
+    for (int block = 0; block < (channels); block += NORM_SUMS * V_LANES)                                              \
+    _Pragma("GCC unroll 4") for (int k = 0; k < NORM_SUMS;                                                             \
+                                 k++) for (int i = block + k * V_LANES,                                                \
+                                           left = (channels)-i < V_LANES ? (channels)-i : V_LANES;                     \
+                                           left > 0; left = 0)
+
+CF_INLINE float sum_of(const v_f32 *sums) {
+    return v_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
 // Writes the normalised row. For a layer norm the mean is corrected by the mean of what its subtraction leaves, so a
 // mean far above the spread costs no accuracy.
 CF_INLINE void normalise(const cf_norm_attr *attr, const float *row, const float *weight, const float *bias,
                          int channels, void *to, real_format format) {
-    v_f32 sum = v_zero(), square = v_zero(), rest = v_zero();
+    v_f32 sum[NORM_SUMS], square[NORM_SUMS], rest[NORM_SUMS];
+    for (int k = 0; k < NORM_SUMS; k++) sum[k] = square[k] = rest[k] = v_zero();
     float share = 1 / (float)channels;
-    if (!attr->rms)
-        for (EACH_VECTOR(i, left, channels)) sum = sum + v_load_n(row + i, left);
-    v_f32 mean = v_set(attr->rms ? 0 : v_sum(sum) * share);
-    for (EACH_VECTOR(i, left, channels)) {
+    if (!attr->rms) EACH_SUM(k, i, left, channels) sum[k] = sum[k] + v_load_n(row + i, left);
+    v_f32 mean = v_set(attr->rms ? 0 : sum_of(sum) * share);
+    EACH_SUM(k, i, left, channels) {
         v_f32 centred = v_load(row + i) - mean;
         if (left < V_LANES) centred = v_choose(v_first(left), centred, v_zero());
-        rest = rest + centred;
-        square = v_fma(centred, centred, square);
+        rest[k] = rest[k] + centred;
+        square[k] = v_fma(centred, centred, square[k]);
     }
-    float correction = attr->rms ? 0 : v_sum(rest) * share;
-    float variance = v_sum(square) * share - correction * correction;
+    float correction = attr->rms ? 0 : sum_of(rest) * share;
+    float variance = sum_of(square) * share - correction * correction;
     v_f32 factor = v_set(1 / sqrtf((variance > 0 ? variance : 0) + attr->epsilon));
     for (EACH_VECTOR(i, left, channels)) {
         v_f32 scale = v_load_n(weight + i, left) * factor;
@@ -27,23 +40,6 @@ CF_INLINE void normalise(const cf_norm_attr *attr, const float *row, const float
         v_f32 centred = v_load(row + i) - mean - v_set(correction);
         real_write((char *)to + (long)i * format.size, format, v_fma(centred, scale, shift), left);
     }
-}
-
-// The usual widths and formats apart, so that the loops above unroll and the row stays in registers.
-static void normalise_row(const cf_norm_attr *attr, const float *row, const float *weight, const float *bias,
-                          int channels, void *to, real_format format) {
-    if (format.dtype == CF_F32 && channels == 128)
-        normalise(attr, row, weight, bias, 128, to, REAL_F32);
-    else if (format.dtype == CF_F32 && channels == 256)
-        normalise(attr, row, weight, bias, 256, to, REAL_F32);
-    else if (format.dtype == CF_BF16 && channels == 128)
-        normalise(attr, row, weight, bias, 128, to, REAL_BF16);
-    else if (format.dtype == CF_BF16 && channels == 256)
-        normalise(attr, row, weight, bias, 256, to, REAL_BF16);
-    else if (channels % V_LANES == 0)
-        normalise(attr, row, weight, bias, channels / V_LANES * V_LANES, to, format);
-    else
-        normalise(attr, row, weight, bias, channels, to, format);
 }
 
 // What the norm kernels need to know about their tensors.
@@ -59,46 +55,79 @@ static norm_plan norm_plan_of(const cf_call *call) {
     return plan;
 }
 
-static void norm_run(const cf_call *call, const cf_team *team) {
+// a, or a + b.
+CF_INLINE void norm_pixels(const cf_call *call, const cf_team *team, const norm_plan *plan, int channels) {
     const cf_tensor *out = &call->out[0];
-    norm_plan plan = norm_plan_of(call);
+    int two = call->problem->inputs > 1;
     float row[ROW_MOST];
     long begin, end;
     pixel_share(call, team, &begin, &end);
     place at = place_of(out, begin);
     for (long pixel = begin; pixel < end; pixel++, place_next(out, &at)) {
-        const char *a = pixel_at(&call->in[0], at);
-        if (call->problem->inputs > 1) {
-            const char *b = pixel_at(&call->in[1], at);
-            for (EACH_VECTOR(i, left, out->c))
-                v_store(row + i, real_read(a + i * plan.in[0].size, plan.in[0], left) +
-                                     real_read(b + i * plan.in[1].size, plan.in[1], left));
-        } else {
-            row_to_f32(row, a, plan.in[0], out->c);
-        }
-        normalise_row(&call->problem->attr.norm, row, plan.weight, plan.bias, out->c, pixel_at(out, at), plan.out);
+        const char *a = pixel_at(&call->in[0], at), *b = two ? pixel_at(&call->in[1], at) : NULL;
+        if (two)
+            for (EACH_VECTOR(i, left, channels))
+                v_store(row + i, real_read(a + i * plan->in[0].size, plan->in[0], left) +
+                                     real_read(b + i * plan->in[1].size, plan->in[1], left));
+        else
+            for (EACH_VECTOR(i, left, channels))
+                v_store(row + i, real_read(a + i * plan->in[0].size, plan->in[0], left));
+        normalise(&call->problem->attr.norm, row, plan->weight, plan->bias, channels, pixel_at(out, at), plan->out);
     }
 }
 
-static void gate_run(const cf_call *call, const cf_team *team) {
+// sigmoid(first half of in[0]) * in[1] + sigmoid(second half) * in[2].
+CF_INLINE void gate_pixels(const cf_call *call, const cf_team *team, const norm_plan *plan, int channels) {
     const cf_tensor *out = &call->out[0];
-    norm_plan plan = norm_plan_of(call);
     float row[ROW_MOST];
     long begin, end;
     pixel_share(call, team, &begin, &end);
     place at = place_of(out, begin);
     for (long pixel = begin; pixel < end; pixel++, place_next(out, &at)) {
-        const char *g1 = pixel_at(&call->in[0], at), *g2 = g1 + (long)out->c * plan.in[0].size;
+        const char *g1 = pixel_at(&call->in[0], at), *g2 = g1 + (long)channels * plan->in[0].size;
         const char *a = pixel_at(&call->in[1], at), *b = pixel_at(&call->in[2], at);
-        for (EACH_VECTOR(i, left, out->c)) {
-            v_f32 first = v_sigmoid(real_read(g1 + i * plan.in[0].size, plan.in[0], left));
-            v_f32 second = v_sigmoid(real_read(g2 + i * plan.in[0].size, plan.in[0], left));
-            first = first * real_read(a + i * plan.in[1].size, plan.in[1], left);
-            v_store(row + i, v_fma(second, real_read(b + i * plan.in[2].size, plan.in[2], left), first));
+        for (EACH_VECTOR(i, left, channels)) {
+            v_f32 first = real_read(g1 + i * plan->in[0].size, plan->in[0], left);
+            v_f32 second = real_read(g2 + i * plan->in[0].size, plan->in[0], left);
+            int exact = plan->out.dtype == CF_F32;
+            first = exact ? v_sigmoid(first) : v_sigmoid_rounded(first);
+            second = exact ? v_sigmoid(second) : v_sigmoid_rounded(second);
+            first = first * real_read(a + i * plan->in[1].size, plan->in[1], left);
+            v_store(row + i, v_fma(second, real_read(b + i * plan->in[2].size, plan->in[2], left), first));
         }
-        normalise_row(&call->problem->attr.norm, row, plan.weight, plan.bias, out->c, pixel_at(out, at), plan.out);
+        normalise(&call->problem->attr.norm, row, plan->weight, plan->bias, channels, pixel_at(out, at), plan->out);
     }
 }
+
+// 1 if all tensors are stored as dtype.
+static int norm_is_all(const cf_call *call, cf_dtype dtype) {
+    for (int i = 0; i < call->problem->inputs; i++)
+        if (call->in[i].dtype != dtype) return 0;
+    return call->out[0].dtype == dtype;
+}
+
+// The usual widths and formats apart, so that the loops above unroll.
+#define NORM_RUN(name, pixels)                                                                                         \
+    static void name(const cf_call *call, const cf_team *team) {                                                       \
+        norm_plan plan = norm_plan_of(call);                                                                           \
+        const norm_plan f32 = {plan.weight, plan.bias, {REAL_F32, REAL_F32, REAL_F32}, REAL_F32};                      \
+        const norm_plan bf16 = {plan.weight, plan.bias, {REAL_BF16, REAL_BF16, REAL_BF16}, REAL_BF16};                 \
+        int channels = call->out[0].c;                                                                                 \
+        if (norm_is_all(call, CF_F32) && channels == 128)                                                              \
+            pixels(call, team, &f32, 128);                                                                             \
+        else if (norm_is_all(call, CF_F32) && channels == 256)                                                         \
+            pixels(call, team, &f32, 256);                                                                             \
+        else if (norm_is_all(call, CF_BF16) && channels == 128)                                                        \
+            pixels(call, team, &bf16, 128);                                                                            \
+        else if (norm_is_all(call, CF_BF16) && channels == 256)                                                        \
+            pixels(call, team, &bf16, 256);                                                                            \
+        else if (norm_is_all(call, CF_BF16) && channels % V_LANES == 0)                                                \
+            pixels(call, team, &bf16, channels / V_LANES * V_LANES);                                                   \
+        else                                                                                                           \
+            pixels(call, team, &plan, channels);                                                                       \
+    }
+NORM_RUN(norm_run, norm_pixels)
+NORM_RUN(gate_run, gate_pixels)
 
 const cf_kernel V_ISA(cf_norm) = {.name = "norm_" V_ISA_NAME,
                                   .op = CF_OP_NORM,

@@ -120,7 +120,10 @@ static void max_2x2_vectors(int16_t *to, long to_pixel, const int16_t *row, cons
     }
 }
 
-enum { MAX_2X2_BYTES = 8192 }; // of a stretch on its way to an output that is not dense
+enum {
+    MAX_2X2_BYTES = 8192, // of a stretch on its way to an output that is not dense
+    MAX_2X2_BLOCK = 32,   // pixels that all vectors of channels pass before the next ones are fetched
+};
 
 // `pixels` outputs from `at` on, all with whole windows, of the 2x2 window at stride 1.
 static void max_2x2_stretch(const cf_call *call, place at, int pixels) {
@@ -130,8 +133,11 @@ static void max_2x2_stretch(const cf_call *call, place at, int pixels) {
     int size = from.size, alike = stored_alike(in, out), dense = alike && out->pixel == out->c;
     if (alike && (in->dtype == CF_BF16 || in->dtype == CF_F16) && out->c % 16 == 0) {
         const char *row = cf_tensor_at(in, at.n, at.y - attr->pad_top, at.x - attr->pad_left);
-        max_2x2_vectors((int16_t *)pixel_at(out, at), out->pixel, (const int16_t *)row,
-                        (const int16_t *)(row + in->row * size), out->c, pixels);
+        for (int done = 0, now; done < pixels; done += now, at.x += now, row += now * out->c * size) {
+            now = pixels - done < MAX_2X2_BLOCK ? pixels - done : MAX_2X2_BLOCK;
+            max_2x2_vectors((int16_t *)pixel_at(out, at), out->pixel, (const int16_t *)row,
+                            (const int16_t *)(row + in->row * size), out->c, now);
+        }
         return;
     }
     int most = dense ? pixels : MAX_2X2_BYTES / (out->c * size);
