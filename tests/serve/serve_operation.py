@@ -272,6 +272,27 @@ def check_reload(folder):
         assert server.metric('cfine_requests_total{route="detect",code="200"}') == len(done) + 10
 
 
+def check_plan_spoilt(folder):
+    """The file of a plan that is being served is cut short or overwritten in place: nobody notices, until SIGHUP."""
+    plan, image = build(folder, "spoilt.plan"), picture(2)
+    with open(plan, "rb") as f:
+        size = len(f.read())
+    for spoil in (b"", os.urandom(size)):
+        with serving(CFINE, plan) as server:
+            answer = server.detect(image, "?threshold=0.2")
+            with open(plan, "r+b") as f:
+                good = f.read()
+                f.seek(0)
+                f.truncate(len(spoil))
+                f.write(spoil)
+            assert server.detect(image, "?threshold=0.2") == answer
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for("stays as it was")
+            assert server.detect(image, "?threshold=0.2") == answer
+        with open(plan, "wb") as f:
+            f.write(good)
+
+
 def check_end(folder):
     """SIGTERM under load: every request that reached the server is answered, kept connections are told to close."""
     log, answered, refused = folder + "/access.jsonl", [], []
@@ -340,6 +361,7 @@ def main():
         check_half_requests()
         check_gone_clients()
         check_reload(folder)
+        check_plan_spoilt(folder)
         check_end(folder)
         check_log_anew(folder)
 
