@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -293,6 +294,15 @@ def check_plan_spoilt(folder):
             f.write(good)
 
 
+def check_same_port():
+    """A second server on a port that is taken says so and ends; the first goes on."""
+    with serving(CFINE, MODEL) as server:
+        second = subprocess.run([CFINE, "serve", "--model", MODEL, "--port", str(server.port)], capture_output=True, text=True)
+        assert second.returncode == 1 and second.stderr.count("\n") == 1, second
+        assert re.search("port %d: Address already in use; .*--port" % server.port, second.stderr), second
+        server.detect(picture(1))
+
+
 def check_end(folder):
     """SIGTERM under load: every request that reached the server is answered, kept connections are told to close."""
     log, answered, refused = folder + "/access.jsonl", [], []
@@ -362,6 +372,7 @@ def main():
         check_gone_clients()
         check_reload(folder)
         check_plan_spoilt(folder)
+        check_same_port()
         check_end(folder)
         check_log_anew(folder)
 
