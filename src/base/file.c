@@ -154,7 +154,10 @@ cfine_status cf_writer_open(cf_writer *writer, const char *path, cfine_error *er
     }
     writer->stream = fopen(writer->temporary, "wbxe");
     if (!writer->stream) {
-        cfine_status status = fail_errno(err, path, "cannot create");
+        cfine_status status = errno == ENOENT
+                                  ? cf_fail(err, CFINE_ERROR_NOT_FOUND,
+                                            "%s: cannot create: its folder does not exist; make it first", path)
+                                  : fail_errno(err, path, "cannot create");
         cf_free(writer->temporary); // nothing to remove
         writer->temporary = NULL;
         cf_writer_abort(writer);
