@@ -360,6 +360,24 @@ def check_log_anew(folder):
         wait_for_line(log + ".1")
 
 
+def check_log_fails(folder):
+    """An access log that cannot be written or opened anew is said once, and nobody waits for it."""
+    with serving(CFINE, MODEL, "--access-log", "/dev/full") as server:
+        for _ in range(3):
+            server.detect(picture(1))
+        server.wait_for("/dev/full: the access log cannot be written: No space left on device")
+        assert server.said().count("access log") == 1, server.said()
+    log = folder + "/logs/access.jsonl"
+    os.mkdir(folder + "/logs")
+    with serving(CFINE, MODEL, "--access-log", log) as server:
+        os.rename(folder + "/logs", folder + "/moved")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("access.jsonl: the access log cannot be opened anew: No such file or directory")
+        server.detect(picture(1))
+    with open(folder + "/moved/access.jsonl") as f:
+        assert len(f.readlines()) == 1
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         check_token(folder)
@@ -375,6 +393,7 @@ def main():
         check_same_port()
         check_end(folder)
         check_log_anew(folder)
+        check_log_fails(folder)
 
 
 main()
