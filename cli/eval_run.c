@@ -40,6 +40,18 @@ cfine_status cli_check_folder(const char *folder, const coco_dataset *dataset, c
         if (!dataset->images[i].file[0])
             return coco_fail(error, CFINE_ERROR_FORMAT, "the annotations give image id %lld no file_name",
                              (long long)dataset->images[i].id);
+    int there = dataset->limit == 0; // the wrong folder is one error, not one for each picture
+    for (int32_t i = 0; i < dataset->limit && !there; i++) {
+        char *path = cli_picture_path(folder, dataset->images[i].file);
+        there = stat(path, &info) == 0;
+        free(path);
+    }
+    if (!there)
+        return coco_fail(
+            error, CFINE_ERROR_NOT_FOUND,
+            "--images %s: none of the %d pictures of the annotations is in this folder, neither %s nor any "
+            "other",
+            folder, dataset->limit, dataset->images[0].file);
     return CFINE_OK;
 }
 

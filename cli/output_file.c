@@ -73,10 +73,12 @@ int cli_output_open(cli_output_file *file, const char *path) {
         file->stream = fopen(file->temporary, "w+bxe");
     }
     if (file->stream) return 1;
-    if (*path)
-        fail(file, "create");
-    else
+    if (!*path)
         cli_error("the name of the file to write is empty; name a file");
+    else if (errno == ENOENT)
+        cli_error("%s: cannot create: its folder does not exist; make it first", path);
+    else
+        fail(file, "create");
     forget(file);
     return 0;
 }

@@ -28,6 +28,7 @@ C_CODE = (".c", ".h", ".cu", ".cuh")
 MARK = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b")
 MACHINE = re.compile(r"(?<![\w.])/(" + "|".join(("ro" + "ot", "wo" + "rk", "ho" + "me", "Us" + "ers")) + r")/\w")
 OUTSIDE = re.compile(r"\.\./" + "sha" + "red")
+ORACLE = re.compile(r"environ(\.get\(|\[).CFINE_(ORACLE|SHARED)")
 REGISTRY = re.compile("|".join(("pypi" + r"\.org", "deb" + r"\.debian\.org", "archive" + r"\.ubuntu\.com",
                                 "pythonhosted" + r"\.org", "crates" + r"\.io", "npmjs" + r"\.(org|com)")))
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
@@ -108,6 +109,8 @@ def check_file(path):
             say(path, number, "names a path or a host of one machine")
         if OUTSIDE.search(line) and not path.startswith("tests/"):
             say(path, number, "reaches outside of the checkout")
+        if ORACLE.search(line) and path != "tests/oracle.py" and not path.startswith("scripts/"):
+            say(path, number, "looks for the oracle itself; tests/oracle.py does that")
         if not in_c:
             continue
         include = INCLUDE.match(line)

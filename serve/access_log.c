@@ -15,9 +15,19 @@ struct serve_access_log {
     pthread_mutex_t lock;
     char *path;
     FILE *stream;
+    int failing; // the last line could not be written
+    void (*note)(const char *text);
 };
 
-cfine_status serve_access_log_open(const char *path, serve_access_log **out, cfine_error *error) {
+static void tell(const serve_access_log *log, const char *what, int code) {
+    char text[600];
+    snprintf(text, sizeof text, "%.400s: the access log %s%s%s", log->path, what, code ? ": " : "",
+             code ? strerror(code) : "");
+    log->note(text);
+}
+
+cfine_status serve_access_log_open(const char *path, void (*note)(const char *text), serve_access_log **out,
+                                   cfine_error *error) {
     *out = NULL;
     if (!path) return CFINE_OK;
     serve_access_log *log = calloc(1, sizeof *log);
@@ -33,6 +43,7 @@ cfine_status serve_access_log_open(const char *path, serve_access_log **out, cfi
         free(log);
         return status;
     }
+    log->note = note;
     pthread_mutex_init(&log->lock, NULL);
     *out = log;
     return CFINE_OK;
@@ -41,7 +52,10 @@ cfine_status serve_access_log_open(const char *path, serve_access_log **out, cfi
 void serve_access_log_reopen(serve_access_log *log) {
     if (!log || log->stream == stdout) return;
     FILE *stream = fopen(log->path, "ae");
-    if (!stream) return;
+    if (!stream) {
+        tell(log, "cannot be opened anew", errno);
+        return;
+    }
     pthread_mutex_lock(&log->lock);
     FILE *old = log->stream;
     log->stream = stream;
@@ -91,8 +105,9 @@ void serve_access_log_write(serve_access_log *log, const serve_access *access) {
     json_decref(line);
     if (!dumped) return;
     pthread_mutex_lock(&log->lock);
-    fprintf(log->stream, "%s\n", dumped);
-    fflush(log->stream);
+    int failed = fprintf(log->stream, "%s\n", dumped) < 0 || fflush(log->stream) != 0;
+    if (failed != log->failing) tell(log, failed ? "cannot be written" : "is written again", failed ? errno : 0);
+    log->failing = failed;
     pthread_mutex_unlock(&log->lock);
     free(dumped);
 }

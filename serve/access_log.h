@@ -18,8 +18,10 @@ typedef struct serve_access {
 
 typedef struct serve_access_log serve_access_log;
 
-// path NULL: no log (then *out is NULL, which the other functions take); "-": standard output.
-cfine_status serve_access_log_open(const char *path, serve_access_log **out, cfine_error *error);
+// path NULL: no log (then *out is NULL, which the other functions take); "-": standard output. `note` is told when the
+// log begins to fail, and when it is written again.
+cfine_status serve_access_log_open(const char *path, void (*note)(const char *text), serve_access_log **out,
+                                   cfine_error *error);
 // Opens the file by its name again, after something has moved it away. What cannot be opened stays as it was.
 void serve_access_log_reopen(serve_access_log *log);
 void serve_access_log_write(serve_access_log *log, const serve_access *access); // any thread

@@ -17,6 +17,7 @@
 // ---------------------------------------------------------------------------------------------------------------------
 // Arguments
 
+// 1 if there is such an argument and its value is right, 0 after an answer, -1 if there is no such argument.
 static int set_argument(serve_request *request, const char *key, const char *value) {
     char *end;
     if (strcmp(key, "threshold") == 0) {
@@ -39,8 +40,19 @@ static int set_argument(serve_request *request, const char *key, const char *val
             serve_answer_error(request, 400, "format must be json or jpeg");
             return 0;
         }
+    } else {
+        return -1;
     }
     return 1;
+}
+
+// Who mistypes an argument is told: without it the answer would be a plausible one.
+static int take_argument(serve_request *request, const char *key, const char *value) {
+    int known = set_argument(request, key, value ? value : "");
+    if (known < 0)
+        serve_answer_error(request, 400, "there is no argument '%.40s'; there are threshold, max_detections and format",
+                           key);
+    return known > 0;
 }
 
 static int read_form(serve_request *request, const char *content_type, const serve_part **image,
@@ -65,7 +77,7 @@ static int read_form(serve_request *request, const char *content_type, const ser
         size_t length = parts[i].size < sizeof value - 1 ? parts[i].size : sizeof value - 1;
         memcpy(value, parts[i].bytes, length);
         value[length] = 0;
-        if (!set_argument(request, parts[i].name, value)) return 0;
+        if (!set_argument(request, parts[i].name, value)) return 0; // others may be a form's own: a button has a name
     }
     if (!*image) serve_answer_error(request, 400, "the form has no file");
     return *image != NULL;
@@ -152,14 +164,10 @@ static void make_answer(serve_request *request) {
 }
 
 int serve_handle_detect(serve_request *request) {
-    static const char *const keys[] = {"threshold", "max_detections", "format"};
     const char *accept = serve_header(request, "Accept");
     request->job.threshold = request->server->options->threshold;
     request->jpeg = accept && strncmp(accept, "image/jpeg", 10) == 0;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const char *value = serve_query(request, keys[i]);
-        if (value && !set_argument(request, keys[i], value)) return 0;
-    }
+    if (!serve_each_argument(request, take_argument)) return 0;
     request->job.prepare = prepare;
     request->make_answer = make_answer;
     return 1;

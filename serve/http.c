@@ -107,8 +107,23 @@ const char *serve_header(const serve_request *request, const char *name) {
     return request->server->mhd->MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-const char *serve_query(const serve_request *request, const char *name) {
-    return request->server->mhd->MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+typedef struct {
+    serve_request *request;
+    serve_take_argument *take;
+    int ok;
+} argument_visit;
+
+static enum MHD_Result visit_argument(void *context, enum MHD_ValueKind kind, const char *key, const char *value) {
+    (void)kind;
+    argument_visit *visit = context;
+    visit->ok = visit->take(visit->request, key ? key : "", value);
+    return visit->ok ? MHD_YES : MHD_NO;
+}
+
+int serve_each_argument(serve_request *request, serve_take_argument *take) {
+    argument_visit visit = {request, take, 1};
+    request->server->mhd->MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, visit_argument, &visit);
+    return visit.ok;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -465,8 +480,8 @@ static cfine_status listen_on(const serve_options *options, int *out, int *port,
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
         bind(fd, list->ai_addr, list->ai_addrlen) != 0 || listen(fd, 1024) != 0 ||
         getsockname(fd, (struct sockaddr *)&bound, &size) != 0)
-        status = common_fail(error, CFINE_ERROR_IO, "cannot listen on %s port %d: %s", options->host, options->port,
-                             strerror(errno));
+        status = common_fail(error, CFINE_ERROR_IO, "cannot listen on %s port %d: %s%s", options->host, options->port,
+                             strerror(errno), errno == EADDRINUSE ? "; end that program or give another --port" : "");
     freeaddrinfo(list);
     if (status != CFINE_OK) {
         if (fd >= 0) close(fd);

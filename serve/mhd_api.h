@@ -13,9 +13,8 @@
     function(MHD_start_daemon) function(MHD_stop_daemon) function(MHD_quiesce_daemon) function(MHD_get_daemon_info) \
     function(MHD_queue_response) function(MHD_create_response_from_buffer_with_free_callback) \
     function(MHD_destroy_response) function(MHD_add_response_header) function(MHD_lookup_connection_value) \
-    function(MHD_suspend_connection) function(MHD_resume_connection) function(MHD_get_connection_info) \
-    function(MHD_is_feature_supported) \
-    function(MHD_add_connection)
+    function(MHD_get_connection_values) function(MHD_suspend_connection) function(MHD_resume_connection) \
+    function(MHD_get_connection_info) function(MHD_is_feature_supported) function(MHD_add_connection)
 // clang-format on
 
 typedef struct serve_mhd {

@@ -85,9 +85,12 @@ void serve_answer_error(serve_request *request, int status, const char *format, 
 // The same with the HTTP status that fits the failure of reading what a client sent.
 void serve_answer_failure(serve_request *request, const cfine_error *error);
 
-// The first value of a header or of a query argument, or NULL.
+// The first value of a header, or NULL.
 const char *serve_header(const serve_request *request, const char *name);
-const char *serve_query(const serve_request *request, const char *name);
+// Calls `take` with each argument of the query, in their order, until it returns 0; `value` is NULL without a "=".
+// Returns what the last call did, 1 without arguments.
+typedef int serve_take_argument(serve_request *request, const char *key, const char *value);
+int serve_each_argument(serve_request *request, serve_take_argument *take);
 
 // Finds the route of a path; NULL with the answer set if there is none, or not for this method.
 const serve_route *serve_find_route(serve_request *request);

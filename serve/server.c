@@ -160,7 +160,7 @@ static cfine_status start(serve_server *server, int *port, cfine_error *error) {
     server->mhd = serve_mhd_open(error);
     if (!server->mhd) return error->status;
     cfine_status status = read_secrets(server, error);
-    if (status == CFINE_OK) status = serve_access_log_open(options->access_log, &server->log, error);
+    if (status == CFINE_OK) status = serve_access_log_open(options->access_log, options->note, &server->log, error);
     server->metrics = serve_metrics_create();
     if (!server->metrics && status == CFINE_OK) status = common_fail(error, CFINE_ERROR_MEMORY, "out of memory");
     if (status != CFINE_OK) return status;

@@ -250,7 +250,7 @@ typedef struct cfine_plan_info {
 // Builds a plan; the model may be closed afterwards. options may be NULL.
 CFINE_API cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options *options, cfine_plan **out,
                                         cfine_error *error);
-// Writes and opens plan files; opening maps the file and checks version, device and checksum.
+// Writes and opens plan files; opening reads the file, and checks version, device and checksum.
 CFINE_API cfine_status cfine_plan_save(const cfine_plan *plan, const char *path, cfine_error *error);
 CFINE_API cfine_status cfine_plan_open(const char *path, cfine_plan **out, cfine_error *error);
 CFINE_API void cfine_plan_close(cfine_plan *plan); // sessions keep what they need

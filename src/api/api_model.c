@@ -109,7 +109,8 @@ cfine_status cfine_model_open(const char *model, cfine_model **out, cfine_error 
     cfine_model *handle = cf_alloc(1, sizeof *handle);
     if (!handle) status = cf_fail_memory(error, "model", sizeof *handle);
     if (status == CFINE_OK && cf_planfile_probe(path))
-        status = cf_fail(error, CFINE_ERROR_ARGUMENT, "%s: is a plan, not a checkpoint", path);
+        status = cf_fail(error, CFINE_ERROR_ARGUMENT,
+                         "%s: is a plan, not a checkpoint; give the checkpoint that it was built from", path);
     if (status == CFINE_OK) status = cf_checkpoint_open(path, &handle->checkpoint, error);
     cf_free(path);
     if (status != CFINE_OK) {

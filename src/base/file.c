@@ -61,7 +61,7 @@ cfine_status cf_file_map(const char *path, cf_bytes *out, cfine_error *err) {
             close(fd);
             return status;
         }
-        *out = (cf_bytes){data, size, 1};
+        *out = (cf_bytes){data, size, CF_BYTES_MAPPED};
     }
     close(fd);
     return CFINE_OK;
@@ -105,15 +105,39 @@ cfine_status cf_file_read(const char *path, size_t limit, cf_bytes *out, cfine_e
         cf_free(data);
         return status;
     }
-    *out = (cf_bytes){data, used, 0};
+    *out = (cf_bytes){data, used, CF_BYTES_HEAP};
+    return CFINE_OK;
+}
+
+cfine_status cf_file_load(const char *path, cf_bytes *out, cfine_error *err) {
+    memset(out, 0, sizeof *out);
+    int fd;
+    size_t size, used = 0;
+    CF_TRY(open_regular(path, &fd, &size, err));
+    uint8_t *data = cf_alloc_aligned(size);
+    cfine_status status = data ? CFINE_OK : cf_fail_memory(err, path, size);
+    while (status == CFINE_OK && used < size) {
+        ssize_t got = read(fd, data + used, size - used);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) status = fail_errno(err, path, "cannot read");
+        if (got == 0) status = cf_fail(err, CFINE_ERROR_IO, "%s: was cut short while it was read; try again", path);
+        if (got > 0) used += (size_t)got;
+    }
+    close(fd);
+    if (status != CFINE_OK) {
+        cf_free_aligned(data, size);
+        return status;
+    }
+    *out = (cf_bytes){data, size, CF_BYTES_ALIGNED};
     return CFINE_OK;
 }
 
 void cf_bytes_release(cf_bytes *bytes) {
-    if (bytes->mapped)
-        munmap((void *)bytes->data, bytes->size);
-    else
-        cf_free((void *)bytes->data);
+    switch (bytes->kind) {
+    case CF_BYTES_HEAP: cf_free((void *)bytes->data); break;
+    case CF_BYTES_MAPPED: munmap((void *)bytes->data, bytes->size); break;
+    case CF_BYTES_ALIGNED: cf_free_aligned((void *)bytes->data, bytes->size); break;
+    }
     memset(bytes, 0, sizeof *bytes);
 }
 
@@ -130,7 +154,10 @@ cfine_status cf_writer_open(cf_writer *writer, const char *path, cfine_error *er
     }
     writer->stream = fopen(writer->temporary, "wbxe");
     if (!writer->stream) {
-        cfine_status status = fail_errno(err, path, "cannot create");
+        cfine_status status = errno == ENOENT
+                                  ? cf_fail(err, CFINE_ERROR_NOT_FOUND,
+                                            "%s: cannot create: its folder does not exist; make it first", path)
+                                  : fail_errno(err, path, "cannot create");
         cf_free(writer->temporary); // nothing to remove
         writer->temporary = NULL;
         cf_writer_abort(writer);

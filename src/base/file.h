@@ -9,21 +9,25 @@
 
 #include "base/status.h"
 
-// Bytes of a file, either mapped read-only or read into memory.
+// Bytes of a file, and where they are.
+typedef enum cf_bytes_kind { CF_BYTES_HEAP, CF_BYTES_MAPPED, CF_BYTES_ALIGNED } cf_bytes_kind;
 typedef struct cf_bytes {
     const uint8_t *data;
     size_t size;
-    int mapped;
+    cf_bytes_kind kind;
 } cf_bytes;
 
 // Maps a regular file (an empty one gives size 0 and data NULL). Directories, devices and unreadable files are errors
-// that name the path.
+// that name the path. For short use only: whoever cuts the file short ends the process when it reads on (SIGBUS).
 cfine_status cf_file_map(const char *path, cf_bytes *out, cfine_error *err);
 
 // Reads a file, or standard input for "-", whole; more than limit bytes is an error.
 cfine_status cf_file_read(const char *path, size_t limit, cf_bytes *out, cfine_error *err);
 
-// Releases either kind; safe on a zeroed struct.
+// Reads a regular file whole into memory from cf_alloc_aligned: for bytes that are used as long as the process runs.
+cfine_status cf_file_load(const char *path, cf_bytes *out, cfine_error *err);
+
+// Releases any kind; safe on a zeroed struct.
 void cf_bytes_release(cf_bytes *bytes);
 
 // A file being written: bytes go to "<path>.tmp-<pid>-<n>"; commit syncs and renames, abort removes. One of the two

@@ -181,7 +181,7 @@ static cfine_status copy_strided(const cf_pickle_tensor *tensor, const uint8_t *
         memcpy(copy + i * element, source + from * element, element);
         for (int axis = tensor->rank - 1; axis >= 0 && ++index[axis] == tensor->shape[axis]; axis--) index[axis] = 0;
     }
-    *out = (cf_bytes){copy, bytes, 0};
+    *out = (cf_bytes){copy, bytes, CF_BYTES_HEAP};
     return CFINE_OK;
 }
 

@@ -71,7 +71,7 @@ void cf_weights_free(cf_weights *weights) {
 
 void cf_weights_drop_pages(const cf_weights *weights) {
     for (size_t i = 0; i < weights->owned_count; i++)
-        if (weights->owned[i].mapped)
+        if (weights->owned[i].kind == CF_BYTES_MAPPED)
             (void)madvise((void *)weights->owned[i].data, weights->owned[i].size, MADV_DONTNEED);
 }
 
@@ -81,7 +81,8 @@ static void drop_tensor(const cf_weights *weights, const cf_weight *weight) {
     size_t size = weight->count * types[weight->type].size;
     for (size_t i = 0; i < weights->owned_count && size >= LEAST; i++) {
         const cf_bytes *file = &weights->owned[i];
-        if (!file->mapped || weight->data < file->data || weight->data >= file->data + file->size) continue;
+        if (file->kind != CF_BYTES_MAPPED || weight->data < file->data || weight->data >= file->data + file->size)
+            continue;
         uintptr_t first = ((uintptr_t)weight->data + PAGE - 1) / PAGE * PAGE;
         uintptr_t last = ((uintptr_t)weight->data + size) / PAGE * PAGE;
         if (last > first) (void)madvise((void *)first, last - first, MADV_DONTNEED);

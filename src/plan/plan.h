@@ -75,7 +75,7 @@ typedef struct cf_plan {
     int64_t weight_bytes, workspace_bytes;
     void *device_weights[CF_CUDA_MAX_DEVICES]; // the same on each GPU that a session runs on, see device_weights.c
     int borrowed;                              // 1: weights point into `file` or into memory of the caller
-    cf_bytes file;                             // mapped plan file
+    cf_bytes file;                             // the plan file, read
     cf_plan_request request;
     cf_plan_tensor input, logits, boxes;
     double flops; // of one image

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plan files: header, description, steps, strings, then the packed weights on a page boundary so that they are used
-// where they are mapped.
+// where they were read.
 //
 // Records are C structs of this library version on a little-endian machine; the header carries the version and the
 // struct sizes, and anything else is refused. Checksums find damage; on top of that nothing read from the file is used
@@ -400,7 +400,7 @@ cfine_status cf_planfile_parse(const uint8_t *data, size_t size, const char *nam
 cfine_status cf_planfile_open(const char *path, uint32_t features, cf_plan **out, cfine_error *err) {
     cf_bytes file;
     *out = NULL;
-    CF_TRY(cf_file_map(path, &file, err));
+    CF_TRY(cf_file_load(path, &file, err));
     cfine_status status = cf_planfile_parse(file.data, file.size, path, features, out, err);
     if (status == CFINE_OK)
         (*out)->file = file;

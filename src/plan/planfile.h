@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plan files: a compiled plan, mapped instead of rebuilt. docs/plan_format.md describes the layout.
+// Plan files: a compiled plan, read instead of rebuilt. planfile.c describes the layout.
 #ifndef CF_PLAN_PLANFILE_H
 #define CF_PLAN_PLANFILE_H
 

@@ -150,8 +150,11 @@ cfine_status cf_calibration_parse(const char *json, size_t size, const char *nam
 cfine_status cf_calibration_read(const char *path, cf_calibration **out, cfine_error *err) {
     cf_bytes bytes;
     *out = NULL;
-    CF_TRY(cf_file_read(path, MOST_BYTES, &bytes, err));
-    cfine_status status = cf_calibration_parse((const char *)bytes.data, bytes.size, path, out, err);
+    cfine_status status = cf_file_read(path, MOST_BYTES, &bytes, err);
+    if (status == CFINE_ERROR_NOT_FOUND)
+        return cf_fail(err, status, "%s: there is no such calibration; make one with cfine calibrate", path);
+    if (status != CFINE_OK) return status;
+    status = cf_calibration_parse((const char *)bytes.data, bytes.size, path, out, err);
     cf_bytes_release(&bytes);
     return status;
 }

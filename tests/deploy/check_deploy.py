@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """deploy/ against schemas, and against the program that it deploys: check_deploy.py CFINE MODEL
 
-Every file must fit its schema (tests/deploy/schemas.py; those of Kubernetes itself where the package kubernetes-validate
-is here or in the Python environment that CFINE_ORACLE names), the program must take the arguments, answer at the probes'
+Every file must fit its schema (tests/deploy/schemas.py; those of Kubernetes itself where a Python has the package
+kubernetes-validate, see tests/oracle.py), the program must take the arguments, answer at the probes'
 paths and have the metrics, and the container must hold every library that the program needs. Exits 77 (skipped)
 without PyYAML.
 """
@@ -15,15 +15,15 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "..", "serve")]
+sys.path[:0] = [HERE, os.path.join(HERE, ".."), os.path.join(HERE, "..", "serve")]
+import oracle  # noqa: E402
 from schemas import KINDS, PROMETHEUS_ADAPTER, problems  # noqa: E402
 from server import serving  # noqa: E402
 
 try:
     import yaml
 except ImportError:
-    print("skipped: no PyYAML (python3-yaml)")
-    sys.exit(77)
+    oracle.skip("no PyYAML (python3-yaml)")
 
 CFINE, MODEL = sys.argv[1:3]
 TOP = os.path.join(HERE, "..", "..")
@@ -72,9 +72,7 @@ def pod_specs(everything):
 
 def check_kubernetes(everything):
     """By Kubernetes' own schemas; the InferenceService's pod as a pod."""
-    oracle = os.path.join(os.environ.get("CFINE_ORACLE", os.path.expanduser("~/.cache/cfine-oracle")), "bin", "python")
-    python = next((p for p in (sys.executable, oracle) if os.path.exists(p) and subprocess.run(
-        [p, "-c", "import kubernetes_validate"], capture_output=True).returncode == 0), None)
+    python = oracle.python_with("kubernetes_validate")
     if not python:
         print("left out: Kubernetes' own schemas (no kubernetes-validate)")
         return

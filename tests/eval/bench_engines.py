@@ -5,8 +5,8 @@
     bench_engines.py CFINE MODEL FOLDER
 
 FOLDER holds pictures. What cfine finds in them above a score becomes the truth, so that every engine in FP32 must have
-the same AP, near one. The libraries are those of the Python environment that CFINE_ORACLE names; exits 77 (skipped)
-where it has none.
+the same AP, near one. The libraries are those of a Python that has them (tests/oracle.py); exits 77 (skipped) where
+none has.
 """
 import glob
 import json
@@ -15,16 +15,18 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import oracle  # noqa: E402
+
 CFINE, MODEL, IMAGES = sys.argv[1:4]
-PYTHON = os.path.join(os.environ.get("CFINE_ORACLE", os.path.expanduser("~/.cache/cfine-oracle")), "bin", "python")
+PYTHON = oracle.python_with("onnxruntime", "openvino")
 
 
 def library(module, pattern):
     done = subprocess.run([PYTHON, "-c", "import %s; print(%s.__path__[0])" % (module, module)], capture_output=True, text=True)
     found = sorted(glob.glob(os.path.join(done.stdout.strip() or "/no/where", pattern)))
     if not found:
-        print("skipped: %s has no %s" % (PYTHON, module))
-        sys.exit(77)
+        oracle.skip("%s has no library in %s" % (PYTHON, module))
     return found[0]
 
 
@@ -49,9 +51,8 @@ def truth(path):
 
 
 def main():
-    if not os.path.exists(PYTHON):
-        print("skipped: no Python environment with ONNX Runtime and OpenVINO")
-        sys.exit(77)
+    if not PYTHON:
+        oracle.skip("no Python with ONNX Runtime and OpenVINO (CFINE_ORACLE)")
     onnxruntime, openvino = library("onnxruntime", "capi/libonnxruntime.so*"), library("openvino", "libs/libopenvino_c.so*")
     with tempfile.TemporaryDirectory() as folder:
         truth(folder + "/truth.json")

@@ -4,8 +4,8 @@
 
 FP32 must be the 0.251 that the reference gives (within 0.001), bf16 within 0.002 of FP32, int8 calibrated on other
 photographs within 1.5 % of it and better than on random pixels, and pycocotools must get the same twelve numbers from the
-saved detections. Exits 77 (skipped) where CFINE_SHARED has no such data; pycocotools is left out where it is missing
-(CFINE_ORACLE).
+saved detections. Exits 77 (skipped) where the shared folder has no such data; pycocotools is left out where it is missing
+(tests/oracle.py).
 """
 import json
 import os
@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import oracle  # noqa: E402
+
 CFINE = sys.argv[1]
-SHARED = os.environ.get("CFINE_SHARED", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "shared"))
-ORACLE = os.path.join(os.environ.get("CFINE_ORACLE", os.path.expanduser("~/.cache/cfine-oracle")), "bin", "python")
-DATA, MODEL = os.path.join(SHARED, "data", "coco100"), os.path.join(SHARED, "data", "deimv2_atto_coco")
-CALIBRATION = os.path.join(SHARED, "data", "coco_calib")
+DATA, MODEL = oracle.shared("data", "coco100"), oracle.shared("data", "deimv2_atto_coco")
+CALIBRATION = oracle.shared("data", "coco_calib")
 NUMBERS = "AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl".split()
 
 
@@ -35,8 +36,7 @@ def calibrated(path, *source):
 
 def main():
     if not os.path.isdir(DATA) or not os.path.isdir(MODEL):
-        print("skipped: no coco100 and deimv2_atto_coco in CFINE_SHARED")
-        sys.exit(77)
+        oracle.skip("no coco100 and deimv2_atto_coco in CFINE_SHARED")
     with tempfile.TemporaryDirectory() as folder:
         found = folder + "/found.json"
         single = evaluate("--save-detections", found)
@@ -47,8 +47,9 @@ def main():
         half = evaluate("--precision", "bf16", "--batch", "4")
         assert abs(half["AP"] - single["AP"]) <= 0.002, half
         print("AP %.4f in FP32, %.4f in bf16" % (single["AP"], half["AP"]))
-        if os.path.exists(ORACLE):
-            answer = subprocess.run([ORACLE, os.path.join(SHARED, "oracle", "coco_ap.py"), DATA + "/instances.json", found], capture_output=True, text=True)
+        python = oracle.python_with("pycocotools")
+        if python:
+            answer = subprocess.run([python, oracle.shared("oracle", "coco_ap.py"), DATA + "/instances.json", found], capture_output=True, text=True)
             assert answer.returncode == 0, answer.stderr
             expected = json.loads(answer.stdout)
             worst = max(abs(expected[n] - single[n]) for n in NUMBERS)

@@ -100,7 +100,8 @@ def main():
         assert "--data is needed" in run(status=2)[1]
         assert "--images is needed" in run("--data", truth, status=2)[1]
         assert "without --images" in run(*common, "--detections", found, status=2)[1]
-        assert "none of the 3 pictures" in run(*common[:4], "--images", os.path.dirname(MODEL), status=1)[1]
+        wrong = run(*common[:4], "--images", os.path.dirname(MODEL), status=1)[1]
+        assert wrong.count("cfine: ") == 1 and "cfine: --images" in wrong and "none of the 3 pictures" in wrong, wrong
         assert "is not a folder" in run(*common[:4], "--images", truth, status=1)[1]
         assert "/no/where.json" in run("--data", "/no/where.json", "--images", folder, status=1)[1]
         run(*common, "--save-detections", "/no/where.json", status=1)

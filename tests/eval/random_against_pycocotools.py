@@ -6,9 +6,8 @@
 
 The cases are drawn to be nasty: crowds, equal scores, equal boxes, boxes on the borders of the area ranges, official
 areas unlike width x height, images and categories without boxes, gaps in the ids, more than 100 detections, ids out of
-order, detections of unknown categories. Needs pycocotools, here or in the Python environment that CFINE_ORACLE names
-(default ~/.cache/cfine-oracle), else exits 77 (skipped). Real annotations are taken from the folder that CFINE_SHARED
-names, where there is one.
+order, detections of unknown categories. Exits 77 (skipped) without pycocotools (tests/oracle.py). Real annotations are
+taken from the shared folder, where there is one.
 """
 import argparse
 import contextlib
@@ -21,21 +20,16 @@ import subprocess
 import sys
 import tempfile
 
-try:
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-except ImportError:
-    other = os.path.join(os.environ.get("CFINE_ORACLE", os.path.expanduser("~/.cache/cfine-oracle")), "bin", "python")
-    if os.path.exists(other) and not os.path.samefile(sys.prefix, os.path.dirname(os.path.dirname(other))):
-        os.execv(other, [other] + sys.argv)
-    print("skipped: no pycocotools")
-    sys.exit(77)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import oracle  # noqa: E402
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SHARED = os.environ.get("CFINE_SHARED", os.path.join(HERE, "..", "..", "..", "shared"))
+oracle.need("pycocotools")
+from pycocotools.coco import COCO  # noqa: E402
+from pycocotools.cocoeval import COCOeval  # noqa: E402
 
 
-def oracle(truth, found):
+
+def judged(truth, found):
     with contextlib.redirect_stdout(io.StringIO()):
         gt = COCO()
         gt.dataset = copy.deepcopy(truth)
@@ -126,7 +120,7 @@ def main():
     o = a.parse_args()
     cases = []
     for name in ("coco100/instances.json", "bccd/test.json", "bccd/train.json"):
-        path = os.path.join(SHARED, "data", name)
+        path = oracle.shared("data", name)
         if os.path.exists(path):
             truth = json.load(open(path))
             cases += [("%s, seed %d" % (name, s), truth, draw_detections(random.Random(s), truth)) for s in range(3)]
@@ -141,7 +135,7 @@ def main():
             with open(folder + "/found.json", "w") as f:
                 json.dump(found, f)
             program.stdin.write(folder + "/truth.json\t" + folder + "/found.json\n"), program.stdin.flush()
-            answer, expected = program.stdout.readline(), oracle(truth, found)
+            answer, expected = program.stdout.readline(), judged(truth, found)
             ours = [] if answer.startswith("error") else [float(v) for v in answer.split()]
             difference = max((abs(x - y) for x, y in zip(ours, expected)), default=9) if len(ours) == 12 else 9
             worst = max(worst, difference)

@@ -8,26 +8,22 @@ All hundred photographs of coco100 go through `cfine detect --raw` in FP32; the 
 outputs are boxes and scores after selection. Of the ONNX's detections with a score of 0.3 or more every one must be
 cfine's too: the same class, the score within 0.01, each corner within 0.005 of the image's side. (The file's anchors are
 a rounded copy of the computed ones, so errors up to 5e-4 and 1e-3 are its own.) Of its best 30 a photograph 99 % must be.
-Exits 77 (skipped) without onnxruntime, here or in the environment that CFINE_ORACLE names, and without the data.
+Exits 77 (skipped) without onnxruntime (tests/oracle.py) and without the data.
 """
 import os
 import subprocess
 import sys
 import tempfile
 
-try:
-    import numpy as np
-    import onnxruntime
-    from safetensors.numpy import load_file
-except ImportError:
-    other = os.path.join(os.environ.get("CFINE_ORACLE", os.path.expanduser("~/.cache/cfine-oracle")), "bin", "python")
-    if os.path.exists(other) and not os.path.samefile(sys.prefix, os.path.dirname(os.path.dirname(other))):
-        os.execv(other, [other] + sys.argv)
-    print("skipped: no onnxruntime and safetensors")
-    sys.exit(77)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import oracle  # noqa: E402
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-DATA = os.path.join(os.environ.get("CFINE_SHARED", os.path.join(HERE, "..", "..", "..", "shared")), "data")
+oracle.need("numpy", "onnxruntime", "safetensors")
+import numpy as np  # noqa: E402
+import onnxruntime  # noqa: E402
+from safetensors.numpy import load_file  # noqa: E402
+
+DATA = oracle.shared("data")
 TOP, SCORE, CORNER = 30, 0.01, 0.005
 
 

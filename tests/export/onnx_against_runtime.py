@@ -4,10 +4,11 @@
 
     onnx_against_runtime.py CFINE [MODEL... | --sizes SIZE...]
 
-Without models: tests/data/tiny, and where CFINE_SHARED has them a random D-FINE-N and the trained DEIMv2-Atto. Sizes
-(n, s, m, l, x) are drawn first, l and x calmly, see tests/parity/calm_checkpoint.py. Each is run on pictures by `cfine detect --raw` and by ONNX Runtime on the same pixels, with one image and with several, and the
-best 100 (query, class) scores of every image must be matched: score within 0.01, corners within 0.002, 98 % of them.
-Exits 77 (skipped) without onnx and onnxruntime, here or in the Python environment that CFINE_ORACLE names.
+Without models: tests/data/tiny, and where the shared folder has them a random D-FINE-N and the trained DEIMv2-Atto. Sizes
+(n, s, m, l, x) are drawn first, l and x calmly, see tests/parity/calm_checkpoint.py. Each is run on pictures by
+`cfine detect --raw` and by ONNX Runtime on the same pixels, with one image and with several, and the best 100 (query,
+class) scores of every image must be matched: score within 0.01, corners within 0.002, 98 % of them.
+Exits 77 (skipped) without onnx and onnxruntime (tests/oracle.py).
 """
 import os
 import random
@@ -15,20 +16,16 @@ import subprocess
 import sys
 import tempfile
 
-try:
-    import numpy as np
-    import onnx
-    import onnxruntime
-    from safetensors.numpy import load_file
-except ImportError:
-    other = os.path.join(os.environ.get("CFINE_ORACLE", os.path.expanduser("~/.cache/cfine-oracle")), "bin", "python")
-    if os.path.exists(other) and not os.path.samefile(sys.prefix, os.path.dirname(os.path.dirname(other))):
-        os.execv(other, [other] + sys.argv)
-    print("skipped: no onnx, onnxruntime and safetensors")
-    sys.exit(77)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import oracle  # noqa: E402
+
+oracle.need("numpy", "onnx", "onnxruntime", "safetensors")
+import numpy as np  # noqa: E402
+import onnx  # noqa: E402
+import onnxruntime  # noqa: E402
+from safetensors.numpy import load_file  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SHARED = os.environ.get("CFINE_SHARED", os.path.join(HERE, "..", "..", "..", "shared"))
 CFINE = sys.argv[1]
 
 
@@ -60,7 +57,7 @@ def matched(expected, ours, top=100):
 
 def pictures(folder, count=3):
     """Coloured rectangles on noise; real photographs instead where there are some."""
-    photos = os.path.join(SHARED, "data", "coco100", "images")
+    photos = oracle.shared("data", "coco100", "images")
     if os.path.isdir(photos):
         return [os.path.join(photos, f) for f in sorted(os.listdir(photos))[:count]]
     paths = []
@@ -99,11 +96,11 @@ def check(model, folder, options=(), batch=None):
 
 def draw(size, folder):
     """A drawn checkpoint of a size, or None without the oracle."""
-    oracle, out = os.path.join(SHARED, "oracle"), "%s/%s" % (folder, size)
-    if not os.path.exists(os.path.join(oracle, "checkpoint.py")):
+    out, drawer = "%s/%s" % (folder, size), oracle.shared("oracle", "checkpoint.py")
+    if oracle.python_with("torch", "transformers") != sys.executable or not os.path.exists(drawer):
         return None
     calm = os.path.join(HERE, "..", "parity", "calm_checkpoint.py")
-    maker = calm if size in "lx" else os.path.join(oracle, "checkpoint.py")
+    maker = calm if size in "lx" else drawer
     made = subprocess.run([sys.executable, maker, size, out, "--seed", "1" if size == "x" else "0"], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     return out
@@ -114,8 +111,7 @@ def check_sizes(sizes):
         with tempfile.TemporaryDirectory() as folder:
             model = draw(size, folder)
             if not model:
-                print("skipped: CFINE_SHARED has no oracle/checkpoint.py to draw weights with")
-                sys.exit(77)
+                oracle.skip("neither PyTorch nor, in CFINE_SHARED, oracle/checkpoint.py to draw weights with")
             check(model, folder)
 
 
@@ -131,7 +127,7 @@ def main():
         check(tiny, folder)
         check(tiny, folder, batch=1)
         check(tiny, folder, ("--size", "160x96", "--queries", "20", "--decoder-layers", "1"))
-        drawn, atto = draw("n", folder), os.path.join(SHARED, "data", "deimv2_atto_coco")
+        drawn, atto = draw("n", folder), oracle.shared("data", "deimv2_atto_coco")
         if drawn:
             check(drawn, folder)
         if os.path.exists(atto):

@@ -63,7 +63,7 @@ static void make_original(void) {
     char path[4096];
     snprintf(path, sizeof path, "%s/fuzz-%ld.plan", CFINE_BINARY_DIR, (long)getpid());
     need(cf_planfile_save(plan, path, &error), &error);
-    need(cf_file_map(path, &original, &error), &error);
+    need(cf_file_load(path, &original, &error), &error);
     unlink(path);
     cf_plan_release(plan);
     cf_graph_destroy(graph);
@@ -111,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     if (!size) return 0;
-    uint8_t *file = cf_alloc_aligned(original.size); // sections are aligned where a file is mapped
+    uint8_t *file = cf_alloc_aligned(original.size); // sections are aligned where a file is read
     if (!file) return 0;
     memcpy(file, original.data, original.size);
     int changes = 0, forged = data[0] & 1;

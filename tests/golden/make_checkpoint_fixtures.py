@@ -19,6 +19,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+import oracle  # noqa: E402
+
 DATA = os.path.join(HERE, "..", "data")
 
 # Hugging Face's name to the official one; the first rule that fits counts.
@@ -122,8 +125,7 @@ def check_strided(path):
 
 
 def fixtures():
-    shared = os.environ.get("CFINE_SHARED", os.path.join(HERE, "..", "..", "..", "shared"))
-    script = os.path.join(shared, "oracle", "checkpoint.py")
+    script = oracle.shared("oracle", "checkpoint.py")
     if not os.path.exists(script):
         sys.exit(f"{script} is not there: set CFINE_SHARED")
     tiny = os.path.join(DATA, "tiny")

@@ -20,6 +20,9 @@ from PIL import Image, ImageDraw
 from safetensors.numpy import load_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+import oracle  # noqa: E402
+
 DATA = os.path.join(HERE, "..", "data")
 OUT = os.path.join(DATA, "golden")
 TOP = 100
@@ -40,8 +43,7 @@ def draw(path, width, height, seed):
 
 
 def main():
-    shared = os.environ.get("CFINE_SHARED", os.path.join(HERE, "..", "..", "..", "shared"))
-    reference = os.path.join(shared, "oracle", "reference.py")
+    reference = oracle.shared("oracle", "reference.py")
     if not os.path.exists(reference):
         sys.exit(f"{reference} is not there: set CFINE_SHARED")
     os.makedirs(OUT, exist_ok=True)

@@ -21,8 +21,11 @@ import torch
 from transformers import DFineForObjectDetection
 
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-sys.path.insert(0, os.path.join(os.environ.get("CFINE_SHARED", os.path.join(TOP, "..", "shared")), "oracle"))
-import checkpoint as oracle  # noqa: E402
+sys.path.insert(0, os.path.join(TOP, "tests"))
+import oracle  # noqa: E402
+
+sys.path.insert(0, oracle.shared("oracle"))
+import checkpoint as drawn  # noqa: E402
 
 SIDE = 320  # of the images that the statistics are measured on
 
@@ -36,7 +39,7 @@ def calm(model, seed):
         norm.reset_running_stats()
         norm.train()
         norm.momentum = None
-    model(pixel_values=oracle.blobs(4, SIDE, seed + 1))
+    model(pixel_values=drawn.blobs(4, SIDE, seed + 1))
     for _, norm in norms:
         norm.eval()
     for name, weight in model.named_parameters():
@@ -46,15 +49,15 @@ def calm(model, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("size", choices=oracle.SIZES)
+    parser.add_argument("size", choices=drawn.SIZES)
     parser.add_argument("out")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    config = oracle.configuration(options.size)
+    config = drawn.configuration(options.size)
     config.freeze_backbone_batch_norms = False
     torch.manual_seed(options.seed)
     model = DFineForObjectDetection(config).eval()
-    oracle.randomise(model, SIDE, options.seed)
+    drawn.randomise(model, SIDE, options.seed)
     calm(model, options.seed)
     model.config.freeze_backbone_batch_norms = True
     model.config.eval_size = None

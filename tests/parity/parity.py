@@ -19,21 +19,22 @@ a second time for 640x640, on a calmer draw (calm_checkpoint.py says what it cha
 
 --double compares with the reference in FP64 instead, and adds a row for PyTorch's FP32.
 
-The oracle is a folder beside the checkout (CFINE_SHARED) and a Python with PyTorch and transformers (CFINE_PYTHON).
+The oracle is a folder beside the checkout and a Python with PyTorch and transformers, see tests/oracle.py.
 X takes several gigabytes and minutes.
 """
 import argparse
 import glob
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-SHARED = os.environ.get("CFINE_SHARED", os.path.join(TOP, "..", "shared"))
-PYTHON = os.environ.get("CFINE_PYTHON", os.path.expanduser("~/.cache/cfine-oracle/bin/python"))
+sys.path.insert(0, os.path.join(TOP, "tests"))
+import oracle  # noqa: E402
+
+PYTHON = oracle.python_with("torch", "transformers", "safetensors")
 # Photos that the reference takes at once: its activations of X at 640x640 are large.
 TOGETHER = {"tiny": 10, "n": 10, "s": 10, "m": 5, "l": 5, "x": 2}
 # The side of the images that a size is drawn for, where it is not 640, the seed, where it is not 1, and the photos, where they are
@@ -45,13 +46,8 @@ PHOTOS = {"x": (20992, 106235, 199681, 239041, 239627, 255165, 333956, 385029, 4
 DEEP = ("x",)
 
 
-def skip(text):
-    print(f"skipped: {text}")
-    sys.exit(77)
-
-
-def oracle(script):
-    return os.path.join(SHARED, "oracle", script)
+def script(name):
+    return oracle.shared("oracle", name)
 
 
 def run(command, **options):
@@ -77,7 +73,7 @@ def seed_of(size, calm, options):
 
 def photos_of(size, calm, options):
     """The photos, and whether they are chosen ones: those belong to one draw."""
-    folder = os.path.join(SHARED, "data", "coco100", "images")
+    folder = oracle.shared("data", "coco100", "images")
     if not calm and size in PHOTOS and (options.seed, options.side, options.photos) == (None, None, None):
         return [os.path.join(folder, f"{number:012}.jpg") for number in PHOTOS[size]], True
     return sorted(glob.glob(os.path.join(folder, "*.jpg")))[:options.photos or 10], False
@@ -88,7 +84,7 @@ def checkpoint(size, calm, options):
     side, seed = side_of(size, calm, options), seed_of(size, calm, options)
     directory = os.path.join(options.work, f"{size}{'-calm' * calm}-{seed}" + f"-{side}" * (side != 640))
     pth = directory + ".pth"
-    draw = [os.path.join(TOP, "tests", "parity", "calm_checkpoint.py")] if calm else [oracle("checkpoint.py"), "--size", str(side)]
+    draw = [os.path.join(TOP, "tests", "parity", "calm_checkpoint.py")] if calm else [script("checkpoint.py"), "--size", str(side)]
     if not os.path.exists(os.path.join(directory, "preprocessor_config.json")):
         must([PYTHON, *draw, "--seed", str(seed), size, directory])
     if not os.path.exists(pth):
@@ -98,7 +94,7 @@ def checkpoint(size, calm, options):
 
 def compare(reference, ours):
     """Matched, of how many, worst pixel difference, then median and worst errors of scores and boxes."""
-    result, _ = run([PYTHON, oracle("compare.py"), reference, ours])
+    result, _ = run([PYTHON, script("compare.py"), reference, ours])
     number = r"([-+.\de]+)"
     found = re.search(rf"matched {number} of {number}; score error median {number} worst {number}; "
                       rf"box error median {number} worst {number}", result.stdout)
@@ -117,7 +113,7 @@ def references_of(size, directory, photos, chosen, double, options):
         raw = os.path.join(options.work, f"{os.path.basename(directory)}-{'fp64' if double else 'fp32'}-"
                                          f"{'chosen-' * chosen}{i}-{len(some)}.safetensors")
         if not os.path.exists(raw):
-            must([PYTHON, oracle("reference.py"), directory] + some + ["--raw", raw] + ["--double"] * double)
+            must([PYTHON, script("reference.py"), directory] + some + ["--raw", raw] + ["--double"] * double)
         kept.append((some, raw))
     return kept
 
@@ -165,12 +161,12 @@ def main():
     parser.add_argument("--double", action="store_true", help="compare with the reference in double precision")
     options = parser.parse_args()
 
-    if not os.path.exists(oracle("reference.py")):
-        skip("the oracle is not there (CFINE_SHARED)")
-    if not shutil.which(PYTHON) or run([PYTHON, "-c", "import torch, transformers, safetensors"])[0].returncode:
-        skip("no Python with torch and transformers (CFINE_PYTHON)")
+    if not os.path.exists(script("reference.py")):
+        oracle.skip("the oracle is not there (CFINE_SHARED)")
+    if not PYTHON:
+        oracle.skip("no Python with torch and transformers (CFINE_ORACLE)")
     if not all(os.path.exists(photo) for size in options.size for photo in photos_of(size, False, options)[0] or [""]):
-        skip("the photos are not there (CFINE_SHARED)")
+        oracle.skip("the photos are not there (CFINE_SHARED)")
     os.makedirs(options.work, exist_ok=True)
 
     print("                                  pixel     score     score       box       box\n"

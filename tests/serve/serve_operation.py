@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -272,6 +273,36 @@ def check_reload(folder):
         assert server.metric('cfine_requests_total{route="detect",code="200"}') == len(done) + 10
 
 
+def check_plan_spoilt(folder):
+    """The file of a plan that is being served is cut short or overwritten in place: nobody notices, until SIGHUP."""
+    plan, image = build(folder, "spoilt.plan"), picture(2)
+    with open(plan, "rb") as f:
+        size = len(f.read())
+    for spoil in (b"", os.urandom(size)):
+        with serving(CFINE, plan) as server:
+            answer = server.detect(image, "?threshold=0.2")
+            with open(plan, "r+b") as f:
+                good = f.read()
+                f.seek(0)
+                f.truncate(len(spoil))
+                f.write(spoil)
+            assert server.detect(image, "?threshold=0.2") == answer
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for("stays as it was")
+            assert server.detect(image, "?threshold=0.2") == answer
+        with open(plan, "wb") as f:
+            f.write(good)
+
+
+def check_same_port():
+    """A second server on a port that is taken says so and ends; the first goes on."""
+    with serving(CFINE, MODEL) as server:
+        second = subprocess.run([CFINE, "serve", "--model", MODEL, "--port", str(server.port)], capture_output=True, text=True)
+        assert second.returncode == 1 and second.stderr.count("\n") == 1, second
+        assert re.search("port %d: Address already in use; .*--port" % server.port, second.stderr), second
+        server.detect(picture(1))
+
+
 def check_end(folder):
     """SIGTERM under load: every request that reached the server is answered, kept connections are told to close."""
     log, answered, refused = folder + "/access.jsonl", [], []
@@ -329,6 +360,24 @@ def check_log_anew(folder):
         wait_for_line(log + ".1")
 
 
+def check_log_fails(folder):
+    """An access log that cannot be written or opened anew is said once, and nobody waits for it."""
+    with serving(CFINE, MODEL, "--access-log", "/dev/full") as server:
+        for _ in range(3):
+            server.detect(picture(1))
+        server.wait_for("/dev/full: the access log cannot be written: No space left on device")
+        assert server.said().count("access log") == 1, server.said()
+    log = folder + "/logs/access.jsonl"
+    os.mkdir(folder + "/logs")
+    with serving(CFINE, MODEL, "--access-log", log) as server:
+        os.rename(folder + "/logs", folder + "/moved")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("access.jsonl: the access log cannot be opened anew: No such file or directory")
+        server.detect(picture(1))
+    with open(folder + "/moved/access.jsonl") as f:
+        assert len(f.readlines()) == 1
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         check_token(folder)
@@ -340,8 +389,11 @@ def main():
         check_half_requests()
         check_gone_clients()
         check_reload(folder)
+        check_plan_spoilt(folder)
+        check_same_port()
         check_end(folder)
         check_log_anew(folder)
+        check_log_fails(folder)
 
 
 main()

@@ -50,6 +50,8 @@ def check_refusals(server):
     server.refused(400, "POST", "/v1/detect", good[:-1000])
     server.refused(400, "POST", "/v1/detect", b"P6 30000 30000 255\n" + bytes(1000))
     server.refused(400, "POST", "/v1/detect?threshold=2", good)
+    assert "'treshold'" in server.refused(400, "POST", "/v1/detect?treshold=0.2", good)[1]
+    assert "''" in server.refused(400, "POST", "/v1/detect?threshold=0.2&=", good)[1]
     server.refused(400, "POST", "/v1/detect?format=tiff", good)
     server.refused(413, "POST", "/v1/detect", bytes(3 << 20))
     server.refused(413, "POST", "/v1/detect", iter([bytes(1 << 20)] * 3))

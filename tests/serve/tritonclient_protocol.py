@@ -4,8 +4,8 @@
 
     tritonclient_protocol.py CFINE MODEL BACKEND
 
-Exits 77 (skipped) without tritonclient, here or in the Python environment that CFINE_ORACLE names. The part with the
-real server is left out, and said, where CFINE_SHARED has none.
+Exits 77 (skipped) without tritonclient (tests/oracle.py). The part with the real server is left out, and said, where
+the shared folder has none.
 """
 import json
 import os
@@ -16,22 +16,16 @@ import tempfile
 import time
 import urllib.request
 
-try:
-    import numpy as np
-    import tritonclient.grpc
-    import tritonclient.http
-except ImportError:
-    other = os.path.join(os.environ.get("CFINE_ORACLE", os.path.expanduser("~/.cache/cfine-oracle")), "bin", "python")
-    if os.path.exists(other) and not os.path.samefile(sys.prefix, os.path.dirname(os.path.dirname(other))):
-        os.execv(other, [other] + sys.argv)
-    print("skipped: no tritonclient")
-    sys.exit(77)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import oracle  # noqa: E402
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+oracle.need("numpy", "tritonclient.grpc", "tritonclient.http")
+import numpy as np  # noqa: E402
+import tritonclient.grpc  # noqa: E402
+import tritonclient.http  # noqa: E402
+
 from server import detected, in_threads, picture, serving  # noqa: E402
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SHARED = os.environ.get("CFINE_SHARED", os.path.join(HERE, "..", "..", "..", "shared"))
 CFINE, MODEL, BACKEND = sys.argv[1:4]
 SIZES = ((200, 150), (160, 160), (320, 240), (120, 240))
 
@@ -133,7 +127,7 @@ def read_raw(path):
 
 
 def check_triton(folder, pictures, expected, raw):
-    server = os.path.join(SHARED, "oracle", "triton.sh")
+    server = oracle.shared("oracle", "triton.sh")
     if not os.path.exists(server):
         print("skipped: the real Triton is not here")
         return

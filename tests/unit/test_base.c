@@ -55,6 +55,13 @@ static void files_appear_whole_or_not_at_all(void **state) {
     assert_int_equal(bytes.size, 5);
     cf_bytes_release(&bytes);
     assert_fails(cf_file_read(path, 4, &bytes, &error), CFINE_ERROR_UNSUPPORTED, "limit");
+    assert_ok(cf_file_load(path, &bytes, &error));
+    assert_int_equal(truncate(path, 0), 0); // what was loaded does not know
+    assert_int_equal(bytes.size, 5);
+    assert_int_equal((uintptr_t)bytes.data % 64, 0);
+    assert_memory_equal(bytes.data, "hello", 5);
+    cf_bytes_release(&bytes);
+    assert_ok(cf_file_write(path, "hello", 5, &error));
 
     cf_file_fail_after(3); // a full disk: the old content stays, no temporary file is left
     assert_fails(cf_file_write(path, "other", 5, &error), CFINE_ERROR_IO, "No space left");
@@ -66,6 +73,7 @@ static void files_appear_whole_or_not_at_all(void **state) {
     snprintf(other, sizeof other, "%s/none/file", directory);
     assert_fails(cf_file_write(other, "x", 1, &error), CFINE_ERROR_NOT_FOUND, other);
     assert_fails(cf_file_map(directory, &bytes, &error), CFINE_ERROR_ARGUMENT, "is a folder; name a file");
+    assert_fails(cf_file_load(directory, &bytes, &error), CFINE_ERROR_ARGUMENT, "is a folder; name a file");
     assert_int_equal(rmdir(directory), 0); // empty, so nothing was left behind
 }
 

@@ -119,7 +119,7 @@ static cfine_status parse_pickle(const uint8_t *pickle, size_t size, int method,
     *weights = cf_weights_new();
     uint8_t *data = cf_alloc(zip.size, 1); // kept by the weights
     memcpy(data, zip.data, zip.size);
-    assert_int_equal(cf_weights_own(*weights, (cf_bytes){data, zip.size, 0}, NULL), CFINE_OK);
+    assert_int_equal(cf_weights_own(*weights, (cf_bytes){data, zip.size, CF_BYTES_HEAP}, NULL), CFINE_OK);
     free(zip.data);
     return cf_pth_parse(data, zip.size, "file.pth", *weights, &error);
 }

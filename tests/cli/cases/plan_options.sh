@@ -18,6 +18,9 @@ grep fast.plan found
 try triton --model fast.plan --precision fp32 -o repository --backend "$picture"
 try bench --model fast.plan --precision fp32 --runs 1
 try detect --model tiny --calibration nofile "$picture"
+try detect --model tiny --precision int8 --calibration nofile "$picture"
+try detect --model tiny --precision int8 "$picture"
+try export --model fast.plan -o none.onnx
 try build --model tiny --calibration nofile -o none.plan
 try serve --model tiny --calibration nofile
 try bench --model tiny --calibration nofile --runs 1
