@@ -4,32 +4,17 @@
 #include <math.h>
 #include <string.h>
 
-#include "cuda/conv_cuda.h"
 #include "cuda/conv_int8_cuda.h"
+#include "cuda/conv_tile_cuda.h"
 #include "cuda/conv_tiles.h"
 
-typedef struct tile {
-    const char *function;
-    int rows, columns, threads, stages, blocks;
-    int rate; // products that a multiprocessor forms in a cycle
-} tile;
-
-enum { MMA_RATE = 2400, WGMMA_RATE = 3500, ROW_BYTES = CF_CONV_INT8_STEP, CHUNK = 16, MOST = 127 };
-
-int cf_conv_int8_steps(const cf_problem *problem) {
-    const cf_conv_attr *attr = &problem->attr.conv;
-    return (attr->kernel_h * attr->kernel_w * problem->in[0].c + CF_CONV_INT8_STEP - 1) / CF_CONV_INT8_STEP;
-}
+enum { MMA_RATE = 2400, WGMMA_RATE = 3500, CHUNK = 16, MOST = 127 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Packing: conv_int8_args.h says what lies where
 
-static size_t weight_bytes_of(const cf_problem *problem) {
-    return (size_t)problem->out[0].c * (size_t)cf_conv_int8_steps(problem) * ROW_BYTES;
-}
-
 size_t cf_conv_int8_packed_size(const cf_problem *problem) {
-    return weight_bytes_of(problem) + 3 * cf_conv_bias_bytes(problem) + (size_t)problem->in[0].c;
+    return cf_conv_matrix_bytes(problem) + 3 * cf_conv_bias_bytes(problem) + (size_t)problem->in[0].c;
 }
 
 static float scale_of(const cf_problem *problem, size_t c) {
@@ -61,10 +46,10 @@ static float pack_line(const cf_problem *problem, size_t o, int8_t *line, int32_
 }
 
 void cf_conv_int8_pack(const cf_problem *problem, void *packed) {
-    size_t outputs = (size_t)problem->out[0].c, line = (size_t)cf_conv_int8_steps(problem) * CF_CONV_INT8_STEP;
+    size_t outputs = (size_t)problem->out[0].c, line = (size_t)cf_conv_steps(problem) * CF_CONV_INT8_STEP;
     size_t vector = cf_conv_bias_bytes(problem) / sizeof(float);
     memset(packed, 0, cf_conv_int8_packed_size(problem));
-    float *bias = (float *)(void *)((char *)packed + weight_bytes_of(problem)), *scale = bias + vector;
+    float *bias = (float *)(void *)((char *)packed + cf_conv_matrix_bytes(problem)), *scale = bias + vector;
     int32_t *offset = (int32_t *)(scale + vector);
     uint8_t *zero = (uint8_t *)(offset + vector);
     cf_conv_pack_bias(problem, bias);
@@ -89,19 +74,13 @@ const char *cf_conv_int8_refuse(const cf_problem *problem) {
 }
 
 cf_conv_int8_args cf_conv_int8_args_of(const cf_call *call) {
-    cf_conv_int8_args args = {.conv = cf_conv_args_of(call, weight_bytes_of(call->problem))};
+    cf_conv_int8_args args = {.conv = cf_conv_args_of(call, cf_conv_matrix_bytes(call->problem))};
     size_t vector = cf_conv_bias_bytes(call->problem) / sizeof(float);
     args.scale = args.conv.bias + vector;
     args.offset = (const int32_t *)(args.scale + vector);
     args.zero = (const uint8_t *)(args.offset + vector);
-    args.conv.steps = cf_conv_int8_steps(call->problem);
+    args.conv.steps = cf_conv_steps(call->problem);
     return args;
-}
-
-static size_t shared_bytes(const tile *t) {
-    size_t stages = (size_t)(t->stages * (t->rows + t->columns) * ROW_BYTES);
-    size_t sums = (size_t)(t->rows * (t->columns + 8)) * sizeof(int32_t);
-    return stages > sums ? stages : sums;
 }
 
 // A part of a concat may begin between two vectors, which shows only here.
@@ -113,45 +92,31 @@ static void launch_unaligned(const cf_conv_int8_args *args, cf_cuda_queue *queue
                    (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
 }
 
-static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
+static void launch(const cf_call *call, cf_cuda_queue *queue, const cf_conv_tile *t) {
     cf_conv_int8_args args = cf_conv_int8_args_of(call);
     if (args.conv.pixels == 0) return;
     if ((uintptr_t)args.conv.in.data % CHUNK) {
         launch_unaligned(&args, queue);
         return;
     }
-    args.conv.columns = (int32_t)cf_cuda_blocks(args.conv.out.c, t->columns);
-    uint32_t blocks = cf_cuda_blocks(args.conv.pixels, t->rows) * (uint32_t)args.conv.columns;
-    const void *arguments[] = {&args};
-    cf_cuda_launch(queue, t->function, (cf_cuda_shape){blocks, 1, 1}, (cf_cuda_shape){(uint32_t)t->threads, 1, 1},
-                   shared_bytes(t), arguments);
-}
-
-// Cycles, roughly, as those of conv_tile_cuda.c.
-static double estimate(const cf_problem *problem, const tile *t) {
-    enum { START = 3000, STEP_LATENCY = 250, L2_BYTES = 32, SUMS_PER_CYCLE = 6 };
-    double pixels = (double)problem->images * problem->out[0].h * problem->out[0].w;
-    double blocks = (double)cf_cuda_blocks((int64_t)pixels, t->rows) * cf_cuda_blocks(problem->out[0].c, t->columns);
-    double multiply = (double)t->rows * t->columns * CF_CONV_INT8_STEP / t->rate;
-    double load = (double)(t->rows + t->columns) * ROW_BYTES / L2_BYTES;
-    double step = multiply > load ? multiply : load, share = blocks / problem->threads;
-    double together = share < 1 ? 1 : share < t->blocks ? share : t->blocks;
-    double each = cf_conv_int8_steps(problem) * (step * together > STEP_LATENCY ? step * together : STEP_LATENCY);
-    double ends = START + (double)t->rows * t->columns / SUMS_PER_CYCLE;
-    each += together > 1.5 ? 0.6 * ends : ends;
-    double rounds = share / together;
-    if (rounds < 8) rounds = (double)cf_cuda_blocks((int64_t)blocks, (int64_t)(problem->threads * together + 0.5));
-    return each * rounds;
+    cf_conv_tile_launch(queue, t, &args.conv, &args);
 }
 
 #define TILE(from, to, instruction, RATE, ROWS, COLUMNS, DOWN, ACROSS, STAGES, BLOCKS)                                 \
-    static const tile tile_##instruction##_##ROWS##x##COLUMNS = {                                                      \
-        "cf_conv_" #instruction "_u8_" #ROWS "x" #COLUMNS, ROWS, COLUMNS, DOWN * ACROSS * 32, STAGES, BLOCKS, RATE};   \
+    static const cf_conv_tile                                                                                          \
+        tile_##instruction##_##ROWS##x##COLUMNS = {"cf_conv_" #instruction "_u8_" #ROWS "x" #COLUMNS,                  \
+                                                   ROWS,                                                               \
+                                                   COLUMNS,                                                            \
+                                                   DOWN * ACROSS * 32,                                                 \
+                                                   STAGES,                                                             \
+                                                   1,                                                                  \
+                                                   BLOCKS,                                                             \
+                                                   RATE};                                                              \
     static void launch_##instruction##_##ROWS##x##COLUMNS(const cf_call *call, cf_cuda_queue *queue) {                 \
         launch(call, queue, &tile_##instruction##_##ROWS##x##COLUMNS);                                                 \
     }                                                                                                                  \
     static double estimate_##instruction##_##ROWS##x##COLUMNS(const cf_problem *problem) {                             \
-        return estimate(problem, &tile_##instruction##_##ROWS##x##COLUMNS);                                            \
+        return cf_conv_tile_estimate(problem, &tile_##instruction##_##ROWS##x##COLUMNS);                               \
     }                                                                                                                  \
     const cf_kernel cf_conv_##instruction##_u8_##ROWS##x##COLUMNS = {                                                  \
         .name = "conv_" #instruction "_u8_" #ROWS "x" #COLUMNS,                                                        \

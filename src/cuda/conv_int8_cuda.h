@@ -9,7 +9,6 @@
 // NULL if the kernels can run it.
 const char *cf_conv_int8_refuse(const cf_problem *problem);
 
-int cf_conv_int8_steps(const cf_problem *problem); // of CF_CONV_INT8_STEP terms
 size_t cf_conv_int8_packed_size(const cf_problem *problem);
 void cf_conv_int8_pack(const cf_problem *problem, void *packed);
 cf_conv_int8_args cf_conv_int8_args_of(const cf_call *call);

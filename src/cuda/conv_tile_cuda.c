@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions on tensor cores, one kernel for each tile of cuda/conv_tiles.h: cuda/kernels/conv_wgmma.cu, conv_mma.cu.
-#include "cuda/conv_cuda.h"
+#include "cuda/conv_tile_cuda.h"
 #include "cuda/conv_tiles.h"
-
-typedef struct tile {
-    const char *function;
-    int rows, columns, threads, stages, splits, blocks;
-    int rate; // products that a multiprocessor forms in a cycle
-} tile;
 
 enum { MMA_RATE = 1200, WGMMA_RATE = 1750, MMA_FP32_RATE = 200, ROW_BYTES = CF_CONV_STEP_BYTES };
 
@@ -16,26 +10,28 @@ static const char *refuse(const cf_problem *problem, cf_dtype dtype) {
     return reason ? reason : cf_conv_refuse_output(problem);
 }
 
-static size_t shared_bytes(const tile *t) {
+static size_t shared_bytes(const cf_conv_tile *t) {
     size_t stages = (size_t)(t->stages * (t->rows + t->columns) * ROW_BYTES);
-    size_t sums = (size_t)(t->rows * (t->columns + 8)) * sizeof(float);
+    size_t sums = (size_t)(t->rows * (t->columns + 8)) * sizeof(float); // or int32_t
     return stages > sums ? stages : sums;
 }
 
-static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
-    cf_conv_args args = cf_conv_args_of(call, cf_conv_matrix_bytes(call->problem));
-    if (args.pixels == 0) return;
-    args.steps = cf_conv_steps(call->problem);
-    args.columns = (int32_t)cf_cuda_blocks(args.out.c, t->columns);
-    uint32_t blocks = cf_cuda_blocks(args.pixels, t->rows) * (uint32_t)args.columns * (uint32_t)t->splits;
-    const void *arguments[] = {&args};
+void cf_conv_tile_launch(cf_cuda_queue *queue, const cf_conv_tile *t, cf_conv_args *conv, const void *args) {
+    conv->columns = (int32_t)cf_cuda_blocks(conv->out.c, t->columns);
+    uint32_t blocks = cf_cuda_blocks(conv->pixels, t->rows) * (uint32_t)conv->columns * (uint32_t)t->splits;
+    const void *arguments[] = {args};
     cf_cuda_launch(queue, t->function, (cf_cuda_shape){blocks, 1, 1}, (cf_cuda_shape){(uint32_t)t->threads, 1, 1},
                    shared_bytes(t), arguments);
 }
 
-// Cycles, roughly: blocks that share a multiprocessor share its tensor cores and its way to the L2 cache; alone, a
-// block waits for the latency of each step.
-static double estimate(const cf_problem *problem, const tile *t) {
+static void launch(const cf_call *call, cf_cuda_queue *queue, const cf_conv_tile *t) {
+    cf_conv_args args = cf_conv_args_of(call, cf_conv_matrix_bytes(call->problem));
+    if (args.pixels == 0) return;
+    args.steps = cf_conv_steps(call->problem);
+    cf_conv_tile_launch(queue, t, &args, &args);
+}
+
+double cf_conv_tile_estimate(const cf_problem *problem, const cf_conv_tile *t) {
     enum { START = 3000, STEP_LATENCY = 250, L2_BYTES = 32, SUMS_PER_CYCLE = 6, CLUSTER = 6000 };
     double pixels = (double)problem->images * problem->out[0].h * problem->out[0].w;
     double blocks =
@@ -57,7 +53,7 @@ static double estimate(const cf_problem *problem, const tile *t) {
 }
 
 #define TILE(from, to, dtype, DTYPE, instruction, RATE, ROWS, COLUMNS, DOWN, ACROSS, STAGES, SPLITS, BLOCKS)           \
-    static const tile tile_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS = {                                \
+    static const cf_conv_tile tile_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS = {                        \
         "cf_conv_" #instruction "_" #dtype "_" #ROWS "x" #COLUMNS "_k" #SPLITS,                                        \
         ROWS,                                                                                                          \
         COLUMNS,                                                                                                       \
@@ -74,7 +70,7 @@ static double estimate(const cf_problem *problem, const tile *t) {
         launch(call, queue, &tile_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS);                           \
     }                                                                                                                  \
     static double estimate_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS(const cf_problem *problem) {       \
-        return estimate(problem, &tile_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS);                      \
+        return cf_conv_tile_estimate(problem, &tile_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS);         \
     }                                                                                                                  \
     const cf_kernel cf_conv_##instruction##_##dtype##_##ROWS##x##COLUMNS##_k##SPLITS = {                               \
         .name = "conv_" #instruction "_" #dtype "_" #ROWS "x" #COLUMNS "_k" #SPLITS,                                   \

@@ -90,7 +90,7 @@ static void pack_bytes(const cf_problem *problem, void *packed) {
     enum { MOST_TAPS = 32 };
     const cf_conv_attr *attr = &problem->attr.conv;
     int channels = problem->in[0].c, taps = attr->kernel_h * attr->kernel_w;
-    size_t outputs = (size_t)problem->out[0].c, line = (size_t)cf_conv_int8_steps(problem) * CF_CONV_INT8_STEP;
+    size_t outputs = (size_t)problem->out[0].c, line = (size_t)cf_conv_steps(problem) * CF_CONV_INT8_STEP;
     size_t vector = cf_conv_bias_bytes(problem) / sizeof(float);
     cf_conv_int8_pack(problem, packed);
     char *end = (char *)packed + cf_conv_int8_packed_size(problem);
@@ -180,8 +180,7 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
         cf_cuda_map_boxes(queue, &args.in, in->dtype, in->data, in->c, args.pixels, in->pixel, t->terms, t->rows);
     else
         cf_cuda_map_windows(queue, &args.in, in, call->images, attr, out, t->terms, t->rows);
-    int64_t line = bytes ? (int64_t)cf_conv_int8_steps(problem) * CF_CONV_INT8_STEP
-                         : (int64_t)cf_conv_steps(problem) * CF_CONV_STEP;
+    int64_t line = (int64_t)cf_conv_steps(problem) * CF_CONV_STEP_BYTES / (int64_t)cf_dtype_size(in->dtype);
     cf_cuda_map_boxes(queue, &args.weight, in->dtype, plain.weight, line, out->c, line, t->terms, t->columns);
     cf_cuda_map_boxes(queue, &args.out, out->dtype, out->data, out->c, args.pixels, out->pixel, piece_width(t),
                       PIECE_ROWS);

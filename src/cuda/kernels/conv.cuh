@@ -172,6 +172,19 @@ __device__ __forceinline__ void cf_activate8(int act, cf_eight &e) {
     }
 }
 
+// The usual end: ReLU, SiLU or no activation, then an affine block (scale 1, shift 0 where there is none).
+__device__ __forceinline__ void cf_usual_end8(int act, float scale, float shift, cf_eight &e) {
+    if (act == CF_ACT_RELU) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) e.v[i] = fmaxf(e.v[i], 0.f);
+    } else if (act == CF_ACT_SILU) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) e.v[i] *= cf_quick_sigmoid(e.v[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i++) e.v[i] = fmaf(e.v[i], scale, shift);
+}
+
 // Elements between an image's start and pixel m of all pixels in a row: m counts images * out.h * out.w.
 __device__ __forceinline__ int64_t cf_pixel_offset(const cf_conv_args &a, const cf_tensor &t, int flat, unsigned m) {
     if (flat) return m * t.pixel;

@@ -1,107 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution as a matrix product, the parts that do not depend on the instruction: tiles of both operands into shared
-// memory, sums out of it.
-//
-// Rows are output pixels, columns output channels, terms (tap, input channel) pairs, in steps of 128 bytes. A row
-// of a tile in shared memory is one step of a row: the bytes lie in eight chunks of 16, chunk c at place c ^ (row % 8),
-// which is what wgmma calls 128-byte swizzling and keeps ldmatrix free of bank conflicts.
+// Convolution as a matrix product, the end of a tile that does not depend on the instruction: from sums in shared
+// memory to the output. Of bytes: requantise.cuh.
 #pragma once
 
 #include "cuda/cluster.cuh"
-#include "cuda/copy.cuh"
 #include "cuda/kernels/conv.cuh"
-
-enum { CONV_CHUNKS = 8, CONV_ROW_BYTES = 128 };
-
-// Copies tiles of ROWS pixels and COLUMNS channels of elements of SIZE bytes, one step after the other. Every thread
-// copies one chunk column of every (THREADS / 8)th row.
-template <int SIZE, int ROWS, int COLUMNS, int THREADS> struct conv_loader {
-    static constexpr int STEP = CONV_ROW_BYTES / SIZE, CHUNK = 16 / SIZE; // terms of a step, of a chunk
-    static constexpr int STRIDE = THREADS / CONV_CHUNKS;
-    static constexpr int A = ROWS / STRIDE, B = (COLUMNS + STRIDE - 1) / STRIDE;
-    static_assert(ROWS % STRIDE == 0 && STRIDE % 8 == 0, "rows of a thread differ by multiples of 8");
-
-    int32_t pixel[A];   // where tap (0, 0) of the row's pixel lies, perhaps outside the image, in units of 16 bytes
-    uint32_t inside[A]; // bit t: tap t lies inside
-    const char *weight; // of the first row
-    uint32_t place;     // of the first row's chunk within a tile; the others are at multiples of STRIDE rows
-    int row;
-    int tap, c, kx; // of the chunk's first term
-    int64_t offset; // bytes from tap (0, 0), channel 0, to there
-
-    __device__ void start(const cf_conv_args &a, int m0, int o0, int first_step) {
-        int chunk = threadIdx.x % CONV_CHUNKS;
-        row = threadIdx.x / CONV_CHUNKS;
-        place = row * CONV_ROW_BYTES + ((chunk ^ (row % 8)) * 16);
-        int term = first_step * STEP + chunk * CHUNK;
-        weight = static_cast<const char *>(a.weight) + ((int64_t)(o0 + row) * a.steps * STEP + term) * SIZE;
-        tap = term / a.in.c;
-        c = term - tap * a.in.c;
-        int ky = tap / a.attr.kernel_w;
-        kx = tap - ky * a.attr.kernel_w;
-        offset = (ky * a.in.row + kx * a.in.pixel + c) * SIZE;
-#pragma unroll
-        for (int i = 0; i < A; i++) {
-            unsigned m = m0 + row + i * STRIDE;
-            if (a.flat_in) {
-                inside[i] = m < (unsigned)a.pixels;
-                pixel[i] = (int32_t)(m * a.in.pixel / CHUNK);
-                continue;
-            }
-            unsigned line = m / (unsigned)a.out.w, ox = m - line * a.out.w, n = line / (unsigned)a.out.h,
-                     oy = line - n * a.out.h;
-            int y0 = (int)oy * a.attr.stride - a.attr.pad_top, x0 = (int)ox * a.attr.stride - a.attr.pad_left;
-            // Taps left .. right-1 of a line of the window lie inside.
-            int left = max(0, -x0), right = min(a.attr.kernel_w, a.in.w - x0);
-            uint32_t line_mask = right > left ? (1u << right) - (1u << left) : 0, mask = 0;
-            if (m >= (unsigned)a.pixels) line_mask = 0;
-            for (int y = 0; y < a.attr.kernel_h; y++)
-                if (y0 + y >= 0 && y0 + y < a.in.h) mask |= line_mask << (y * a.attr.kernel_w);
-            inside[i] = mask;
-            pixel[i] = (int32_t)(cf_at(a.in, n, y0, x0, 0) / CHUNK);
-        }
-    }
-
-    // Weights of a step that lies `ahead` steps after the present one.
-    __device__ __forceinline__ void copy_weights(const cf_conv_args &a, unsigned char *to, int o0, int ahead) const {
-        int64_t line = (int64_t)a.steps * CONV_ROW_BYTES;
-#pragma unroll
-        for (int i = 0; i < B; i++) {
-            int r = row + i * STRIDE;
-            if (COLUMNS % STRIDE && r >= COLUMNS) break;
-            bool there = o0 + r < a.out.c;
-            const char *from = weight + (int64_t)ahead * CONV_ROW_BYTES + i * STRIDE * line;
-            cf_copy16<false>(to + place + i * STRIDE * CONV_ROW_BYTES,
-                             there ? from : static_cast<const char *>(a.weight), there);
-        }
-    }
-
-    __device__ __forceinline__ void copy_pixels(const cf_conv_args &a, unsigned char *to) const {
-#pragma unroll
-        for (int i = 0; i < A; i++) {
-            bool there = __funnelshift_rc(inside[i], 0, tap) & 1; // 0 where tap is 32 or more
-            cf_copy16<true>(to + place + i * STRIDE * CONV_ROW_BYTES,
-                            there ? static_cast<const char *>(a.in.data) + (int64_t)pixel[i] * 16 + offset
-                                  : static_cast<const char *>(a.in.data),
-                            there);
-        }
-    }
-
-    __device__ __forceinline__ void advance(const cf_conv_args &a) {
-        weight += CONV_ROW_BYTES;
-        c += STEP;
-        offset += CONV_ROW_BYTES;
-        while (c >= a.in.c) {
-            c -= a.in.c;
-            tap++;
-            offset += (a.in.pixel - a.in.c) * SIZE;
-            if (++kx == a.attr.kernel_w) {
-                kx = 0;
-                offset += (a.in.row - a.attr.kernel_w * a.in.pixel) * SIZE;
-            }
-        }
-    }
-};
 
 // The steps that this block of a cluster sums.
 struct conv_share {
@@ -114,10 +17,29 @@ template <int SPLITS> __device__ __forceinline__ conv_share share_of(int steps, 
     return {first, min(each, steps - first)};
 }
 
-// Floats from one row of sums in shared memory to the next: 8 banks on, so that the eight rows that a warp writes at
+// Sums from one row of them in shared memory to the next: 8 banks on, so that the eight rows that a warp writes at
 // once lie in different banks.
 __host__ __device__ constexpr int sums_line(int columns) {
     return columns + 8;
+}
+
+// What the operands' type T is summed in; what counts tiles (unsigned numbers divide in fewer instructions, but those
+// of the other types are what was measured).
+template <typename T> struct conv_sum {
+    using type = float;
+    using index = int;
+};
+template <> struct conv_sum<uint8_t> {
+    using type = int;
+    using index = unsigned;
+};
+
+// Two sums side by side into shared memory.
+__device__ __forceinline__ void put_sums(float *to, float first, float second) {
+    *reinterpret_cast<float2 *>(to) = make_float2(first, second);
+}
+__device__ __forceinline__ void put_sums(int *to, int first, int second) {
+    *reinterpret_cast<int2 *>(to) = make_int2(first, second);
 }
 
 template <typename T> struct conv_dtype;
@@ -166,15 +88,7 @@ __device__ __forceinline__ void store_rows(const cf_conv_args &a, const float *s
             for (int k = 0; k < 8; k++) e[i].v[k] += bias.v[k];
 #pragma unroll
         for (int i = 0; i < AT_ONCE; i++) {
-            if (a.attr.act == CF_ACT_RELU) {
-#pragma unroll
-                for (int k = 0; k < 8; k++) e[i].v[k] = fmaxf(e[i].v[k], 0.f);
-            } else if (a.attr.act == CF_ACT_SILU) {
-#pragma unroll
-                for (int k = 0; k < 8; k++) e[i].v[k] *= cf_quick_sigmoid(e[i].v[k]);
-            }
-#pragma unroll
-            for (int k = 0; k < 8; k++) e[i].v[k] = fmaf(e[i].v[k], scale, shift);
+            cf_usual_end8(a.attr.act, scale, shift, e[i]);
             if (a.residual.data) {
                 cf_eight r = cf_unpack8<T>(more[i]);
 #pragma unroll

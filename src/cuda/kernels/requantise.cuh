@@ -5,7 +5,7 @@
 
 #include "cuda/bytes.cuh"
 #include "cuda/conv_int8_args.h"
-#include "cuda/kernels/conv.cuh"
+#include "cuda/kernels/conv_tile.cuh"
 
 // Eight sums as they lie in memory.
 struct cf_eight_sums {
@@ -46,7 +46,7 @@ __device__ __forceinline__ void cf_add_residual(const cf_tensor &t, uint4 bits, 
     for (int i = 0; i < 8; i++) e.v[i] += r.v[i];
 }
 
-// The usual case of cf_requantise_tile: eight channels from o on in rows first, first + STEP .. below `end`, vectors at
+// The usual case of store_tile: eight channels from o on in rows first, first + STEP .. below `end`, vectors at
 // regular distances, ReLU, SiLU or no activation. Several rows at once, so that their latencies overlap.
 template <int LINE, int STEP>
 __device__ __forceinline__ void cf_requantise_rows(const cf_conv_int8_args &a, const int *sums, int m0, int o,
@@ -70,15 +70,7 @@ __device__ __forceinline__ void cf_requantise_rows(const cf_conv_int8_args &a, c
         }
 #pragma unroll
         for (int i = 0; i < AT_ONCE; i++) {
-            if (a.conv.attr.act == CF_ACT_RELU) {
-#pragma unroll
-                for (int k = 0; k < 8; k++) e[i].v[k] = fmaxf(e[i].v[k], 0.f);
-            } else if (a.conv.attr.act == CF_ACT_SILU) {
-#pragma unroll
-                for (int k = 0; k < 8; k++) e[i].v[k] *= cf_quick_sigmoid(e[i].v[k]);
-            }
-#pragma unroll
-            for (int k = 0; k < 8; k++) e[i].v[k] = fmaf(e[i].v[k], scale, shift);
+            cf_usual_end8(a.conv.attr.act, scale, shift, e[i]);
             if (residual.data) cf_add_residual(residual, more[i], e[i]);
             int r = row + i * STEP;
             if (r >= end) continue;
@@ -91,11 +83,11 @@ __device__ __forceinline__ void cf_requantise_rows(const cf_conv_int8_args &a, c
     }
 }
 
-// From the sums of a tile, [ROWS][LINE] in shared memory, to the output: pixels from m0 on, channels from o0 on. All
-// threads of the block call it; a thread keeps its eight columns. Begins with a barrier.
-template <int ROWS, int COLUMNS, int LINE, int THREADS>
-__device__ __forceinline__ void cf_requantise_tile(const cf_conv_int8_args &a, const int *sums, int m0, int o0) {
-    constexpr int EIGHTS = COLUMNS / 8, STEP = THREADS / EIGHTS;
+// As store_tile of the other types; bytes are never split.
+template <typename T, int ROWS, int COLUMNS, int THREADS, int SPLITS>
+__device__ __forceinline__ void store_tile(const cf_conv_int8_args &a, const int *sums, int m0, int o0, int) {
+    static_assert(SPLITS == 1);
+    constexpr int EIGHTS = COLUMNS / 8, STEP = THREADS / EIGHTS, LINE = sums_line(COLUMNS);
     const cf_conv_args &conv = a.conv;
     __syncthreads();
     int first = threadIdx.x / EIGHTS, column = threadIdx.x % EIGHTS * 8, o = o0 + column;
