@@ -65,8 +65,8 @@ typedef struct cf_conv_machine {
 // Microkernels that Winograd's kernels use too.
 extern const cf_conv_machine cf_conv_f32_avx512_machine, cf_conv_bf16_avx512_machine, cf_conv_f32_avx2_machine;
 
-// What one member of the team takes of `runs` times `panels` pieces of work. across: how many threads stand side by side
-// over panels, a divisor of their number; 1: as many as share the work best.
+// What one member of the team takes of `runs` times `panels` pieces of work. across: how many threads stand side by
+// side over panels, a divisor of their number; 1: as many as share the work best.
 typedef struct cf_conv_share {
     int64_t run_first, run_last;
     int32_t panel_first, panel_last;
