@@ -22,11 +22,14 @@
 #include "kernels/cpu/conv_amx_finish.h"
 
 enum {
+    CF_BLOCK_SUMS = 2 * CF_TILE * CF_BLOCK_WIDTH,
     CF_AMX_MOST_STEPS = 1024,
     CF_AMX_LEAST_STORE = 4,           // pixels written at a time
     CF_AMX_INPUT_BYTES = 48 << 10,    // of a block's input: the first cache
+    CF_AMX_PART_BYTES = 32 << 10,     // of a part of it, beside sums that wait
     CF_AMX_FEW_WEIGHTS = 32 << 10,    // bytes that stay in the first cache beside the input
     CF_AMX_WEIGHT_BYTES = 1400 << 10, // of a thread's weights: what the second cache of 2 MB holds beside the rest
+    CF_AMX_WAITING_BYTES = 1 << 20,   // of sums that wait, in the second cache beside what they are made of
     CF_AMX_MOST_AHEAD = 16,           // cache lines called for in a step
 };
 
@@ -53,6 +56,7 @@ typedef struct cf_amx_conv {
     int32_t chunk, chunks, rows;                // groups in a tile; tiles in a K run; pixels in a tile
     int32_t steps, stretch;                     // tiles in K; those of one part of K
     int32_t weights_outside;                    // 1: the order for large weights
+    int64_t run;                                // blocks of pixels that meet a part of the weights before the next
     int32_t weights_stay;                       // 1: all weights of a thread fit into the first cache
     int32_t store_pixels, store_turn;           // of the block before: written at a time, steps left out between
     int64_t line_width, lines, lines_per_image; // of the lines that tiles are cut from: the output's, or joined ones
@@ -131,11 +135,16 @@ static void cf_amx_shape(cf_amx_conv *p) {
     p->rows = (int32_t)((p->line_width + p->tiles_per_line - 1) / p->tiles_per_line);
     p->tiles_per_line = (p->line_width + p->rows - 1) / p->rows;
     p->tiles = p->lines * p->tiles_per_line;
-    int64_t weights = p->g.panels * p->panel / cf_amx_across(p), input = cf_amx_block_bytes(p);
-    int64_t cuts = g->panels > 4 ? (input + CF_AMX_INPUT_BYTES - 1) / CF_AMX_INPUT_BYTES : 1;
+    int across = cf_amx_across(p);
+    int64_t weights = p->g.panels * p->panel / across, input = cf_amx_block_bytes(p);
+    int64_t cuts =
+        g->panels > 4 && input > CF_AMX_INPUT_BYTES ? (input + CF_AMX_PART_BYTES - 1) / CF_AMX_PART_BYTES : 1;
     p->stretch = (int32_t)((p->steps + cuts - 1) / cuts);
     p->weights_outside = cuts > 1 && weights > CF_AMX_WEIGHT_BYTES;
-    p->weights_stay = weights <= CF_AMX_FEW_WEIGHTS;
+    p->run = 1;
+    if (p->weights_outside)
+        p->run = cf_least((p->tiles + 1) / 2, 1 + CF_AMX_WAITING_BYTES / (g->panels * CF_BLOCK_SUMS * 2 / across));
+    p->weights_stay = p->weights_outside || weights <= CF_AMX_FEW_WEIGHTS;
     int32_t length = p->steps - (p->steps - 1) / p->stretch * p->stretch; // of the last part of K
     p->store_pixels = (2 * CF_TILE + length - 1) / length;
     p->store_turn = 0;
@@ -145,17 +154,14 @@ static void cf_amx_shape(cf_amx_conv *p) {
     if (p->store_turn < 0) p->store_turn = 0;
 }
 
-enum { CF_BLOCK_SUMS = 2 * CF_TILE * CF_BLOCK_WIDTH };
-
-// Blocks whose sums wait in scratch between the parts of K, a thread's side by side.
+// Numbers of sums that wait in a thread's scratch between the parts of K: of all panels and a run of pixels.
 static int64_t cf_amx_waiting(const cf_amx_conv *p) {
     int64_t pairs = (p->g.panels + 1) / 2;
-    if (p->stretch == p->steps) return 0;
-    return pairs * (p->weights_outside ? (p->tiles + 1) / 2 : p->threads);
+    return p->stretch == p->steps ? 0 : pairs * p->run * CF_BLOCK_SUMS;
 }
 
 static size_t cf_amx_scratch(const cf_amx_conv *p) {
-    return (size_t)cf_amx_waiting(p) * CF_BLOCK_SUMS * 4;
+    return (size_t)(p->threads * cf_amx_waiting(p)) * 4;
 }
 
 // The steps of K: kernel rows, in them columns, in them chunks of channels. Where K is cut columns come last, so that
@@ -491,25 +497,28 @@ static void cf_amx_by_pixels(cf_amx_work *w, const cf_amx_share *share, float *w
     }
 }
 
-// Weights outside: for each part of K, a pair of panels meets all pixels, while the next pair's weights are called for.
+// Weights outside: in each run of pixels, for each part of K, a pair of panels meets all blocks, while the next pair's
+// weights are called for.
 static void cf_amx_by_weights(cf_amx_work *w, const cf_amx_share *share, float *waiting) {
     const cf_amx_conv *p = w->p;
-    int64_t blocks = (share->tile_last - share->tile + 1) / 2, all = (p->tiles + 1) / 2;
-    for (int first = 0; first < p->steps; first += p->stretch) {
-        int last = (int)cf_least(first + p->stretch, p->steps);
-        w->block.first = first, w->block.last = last;
-        for (int panel = share->panel; panel < share->panel_last; panel += 2) {
-            cf_amx_place at = cf_amx_place_of(p, share->tile);
-            const char *next = (const char *)p->call->packed + (panel + 2) * p->panel;
-            w->block.ahead = (cf_amx_ahead){.base = {next, next + p->panel},
-                                            .stride = 64,
-                                            .offset = p->weight_offset + first,
-                                            .count = panel + 3 < share->panel_last ? last - first : 0,
-                                            .a_step = cf_amx_a_step(1, blocks)};
-            for (int64_t tile = share->tile; tile < share->tile_last; tile += 2) {
-                cf_amx_take_pair(w, tile, share->tile_last, &at);
-                cf_amx_one_block(w, panel, share->panel_last,
-                                 waiting + ((int64_t)(panel / 2) * all + tile / 2) * CF_BLOCK_SUMS);
+    for (int64_t begin = share->tile; begin < share->tile_last; begin += 2 * p->run) {
+        int64_t end = cf_least(begin + 2 * p->run, share->tile_last), blocks = (end - begin + 1) / 2;
+        for (int first = 0; first < p->steps; first += p->stretch) {
+            int last = (int)cf_least(first + p->stretch, p->steps);
+            w->block.first = first, w->block.last = last;
+            for (int panel = share->panel; panel < share->panel_last; panel += 2) {
+                cf_amx_place at = cf_amx_place_of(p, begin);
+                const char *next = (const char *)p->call->packed + (panel + 2) * p->panel;
+                w->block.ahead = (cf_amx_ahead){.base = {next, next + p->panel},
+                                                .stride = 64,
+                                                .offset = p->weight_offset + first,
+                                                .count = panel + 3 < share->panel_last ? last - first : 0,
+                                                .a_step = cf_amx_a_step(1, blocks)};
+                for (int64_t tile = begin; tile < end; tile += 2) {
+                    cf_amx_take_pair(w, tile, end, &at);
+                    cf_amx_one_block(w, panel, share->panel_last,
+                                     waiting + (panel / 2 * p->run + (tile - begin) / 2) * CF_BLOCK_SUMS);
+                }
             }
         }
     }
@@ -548,11 +557,11 @@ static void cf_amx_run(cf_amx_conv *p, const cf_team *team, cf_amx_multiplier *c
     w.p = p;
     w.turn = 0;
     for (int i = 0; i < 2; i++) w.finished[i].tile = w.finished[i].tiles = w.finished[i].done = 0;
-    float *waiting = p->call->scratch;
+    float *waiting = (float *)p->call->scratch + team->thread * cf_amx_waiting(p);
     if (p->weights_outside)
         cf_amx_by_weights(&w, &share, waiting);
     else
-        cf_amx_by_pixels(&w, &share, waiting + (int64_t)team->thread * ((p->g.panels + 1) / 2) * CF_BLOCK_SUMS);
+        cf_amx_by_pixels(&w, &share, waiting);
     cf_amx_store_some(p, &w.finished[w.turn ^ 1], 2 * CF_TILE);
     _tile_release();
 }

@@ -12,7 +12,7 @@ enum { CF_TILE = 16, CF_BLOCK_WIDTH = 2 * CF_PANEL };
 // Writes `count` pixels of a store, from `first` on.
 typedef void cf_amx_writer(const cf_conv_store *s, int first, int count);
 
-// The frequent case: whole panels. Any residual type, read as FP32.
+// The frequent activations. Any residual type, read as FP32.
 typedef struct {
     v_f32 scale, shift, inverse, add_scale;
     v_i32 zero, add_zero;
@@ -20,13 +20,14 @@ typedef struct {
     int32_t coarse, affine;
 } cf_finish;
 
-// What 16 sums become. sums and from point to the first of them; scale and bias are theirs.
+// What 16 sums become; of the residual `lanes` numbers are there. sums and from point to the first of them; scale and
+// bias are theirs.
 CF_INLINE v_f32 cf_finished_value(const cf_finish *f, const float *sums, const float *scale, const float *bias,
-                                  const char *from, int quantised, int act, int exact, int add) {
+                                  const char *from, int lanes, int quantised, int act, int exact, int add) {
     v_f32 value = v_load(sums), more = v_zero();
     if (quantised)
         value = v_fma(v_from_i32(v_load_i32((const int32_t *)(const void *)sums)), v_load(scale), v_load(bias));
-    if (add) more = v_read(from, f->add_dtype, V_LANES, f->add_scale, f->add_zero);
+    if (add) more = v_read(from, f->add_dtype, lanes, f->add_scale, f->add_zero);
     if (add && f->coarse) value = v_add(value, more);
     value = exact ? v_act(act, value) : v_act_rounded(act, value);
     if (f->affine) value = v_fma(value, f->scale, f->shift);
@@ -36,7 +37,8 @@ CF_INLINE v_f32 cf_finished_value(const cf_finish *f, const float *sums, const f
 
 CF_INLINE void cf_write_panels(const cf_conv_store *s, int first, int count, int quantised, int act, cf_dtype dtype,
                                int add) {
-    int size = cf_dtype_size(dtype), two = s->channels > V_LANES;
+    int size = cf_dtype_size(dtype), lanes = s->channels < V_LANES ? s->channels : V_LANES;
+    int beyond = s->channels - lanes; // lanes of the second panel
     cf_finish f = {.scale = v_set(s->attr->scale),
                    .shift = v_set(s->attr->shift),
                    .inverse = v_set(size > 1 ? 1 : 1 / s->out_tensor->scale),
@@ -51,23 +53,23 @@ CF_INLINE void cf_write_panels(const cf_conv_store *s, int first, int count, int
     char *out = s->out + first * s->out_pixel;
     for (int m = 0; m < count; m++, sums += CF_BLOCK_WIDTH, out += s->out_pixel) {
         const char *from = add ? s->add + ((s->x + first + m) >> f.coarse) * s->add_pixel : NULL;
-        v_f32 low = cf_finished_value(&f, sums, s->scale, s->bias, from, quantised, act, dtype == CF_F32, add);
-        if (!two) {
-            v_write(out, dtype, V_LANES, low, f.inverse, f.zero);
+        v_f32 low = cf_finished_value(&f, sums, s->scale, s->bias, from, lanes, quantised, act, dtype == CF_F32, add);
+        if (!beyond) {
+            v_write(out, dtype, lanes, low, f.inverse, f.zero);
             continue;
         }
         v_f32 high = cf_finished_value(&f, sums + V_LANES, s->scale + V_LANES, s->bias + V_LANES,
-                                       add ? from + beside : NULL, quantised, act, dtype == CF_F32, add);
-        if (dtype == CF_BF16) { // one store of a whole cache line
+                                       add ? from + beside : NULL, beyond, quantised, act, dtype == CF_F32, add);
+        if (dtype == CF_BF16 && beyond == V_LANES) { // one store of a whole cache line
             _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(high, low));
             continue;
         }
         v_write(out, dtype, V_LANES, low, f.inverse, f.zero);
-        v_write(out + V_LANES * size, dtype, V_LANES, high, f.inverse, f.zero);
+        v_write(out + V_LANES * size, dtype, beyond, high, f.inverse, f.zero);
     }
 }
 
-// Any shape and type.
+// Any activation.
 CF_INLINE void cf_write_any(const cf_conv_store *s, int first, int count, int quantised) {
     cf_conv_store part = *s;
     part.sums = (const float *)s->sums + (int64_t)first * s->width;
@@ -84,7 +86,7 @@ CF_INLINE void cf_write_any(const cf_conv_store *s, int first, int count, int qu
 CF_WRITER(cf_write_any_sums, cf_write_any(s, first, count, 0))
 CF_WRITER(cf_write_any_quantised, cf_write_any(s, first, count, 1))
 
-// Writers of whole panels: by kind of sums, activation, type and residual.
+// Writers by kind of sums, activation, type and residual.
 #define CF_WRITERS_OF_TYPE(q, act, dtype)                                                                              \
     CF_WRITER(cf_write_##q##act##dtype##0, cf_write_panels(s, first, count, q, CF_ACT_##act, CF_##dtype, 0))           \
     CF_WRITER(cf_write_##q##act##dtype##1, cf_write_panels(s, first, count, q, CF_ACT_##act, CF_##dtype, 1))
