@@ -41,18 +41,17 @@ static cfine_status add_step(cf_plan *plan, const char *name, const cf_problem *
     step->packed_offset = plan->weight_bytes;
     plan->weight_bytes += align(step->packed_bytes);
     step->bytes += (double)step->packed_bytes;
-    plan->flops += flops;
     return CFINE_OK;
 }
 
 static cf_problem problem_of(const cf_graph *graph, const cf_placement *placement, const cf_node *node,
-                             const cf_plan_request *request, int64_t *in_offset, int64_t *out_offset) {
+                             const cf_plan *plan, int64_t *in_offset, int64_t *out_offset) {
     cf_problem problem = {.op = node->op,
                           .attr = node->attr,
                           .inputs = node->input_count,
                           .outputs = 1,
-                          .images = cf_plan_chunk(request),
-                          .threads = request->threads};
+                          .images = plan->chunk,
+                          .threads = plan->request.threads};
     for (int k = 0; k < node->input_count; k++) {
         cf_plan_tensor in = cf_placement_tensor(graph, placement, node->inputs[k]);
         problem.in[k] = in.tensor;
@@ -116,7 +115,7 @@ static cfine_status add_steps(cf_plan *plan, const cf_graph *graph, const cf_pla
         CF_TRY(add_halo_steps(plan, graph, placement, i, err));
         if (!computes(node)) continue;
         int64_t in_offset[CF_MAX_INPUTS], out_offset;
-        cf_problem problem = problem_of(graph, placement, node, &plan->request, in_offset, &out_offset);
+        cf_problem problem = problem_of(graph, placement, node, plan, in_offset, &out_offset);
         CF_TRY(add_step(plan, node->name, &problem, in_offset, out_offset, cf_node_flops(graph, node), err));
         cf_step *step = &plan->steps[plan->step_count - 1];
         for (int k = 0; k < node->input_count; k++)
@@ -152,11 +151,20 @@ static cfine_status pack(cf_plan *plan, cf_graph *graph, cfine_error *err) {
     return CFINE_OK;
 }
 
-int32_t cf_plan_chunk(const cf_plan_request *request) {
-    enum { THREADS_AN_IMAGE = 4 }; // what one image of the smallest model keeps busy
+double cf_plan_flops(const cf_graph *graph) {
+    double flops = 0;
+    for (int32_t i = 0; i < graph->node_count; i++) flops += cf_node_flops(graph, &graph->nodes[i]);
+    return flops;
+}
+
+int32_t cf_plan_chunk(const cf_plan_request *request, double flops) {
+    enum { THREADS_AN_IMAGE = 4 };       // what one image of D-FINE N keeps busy
+    const double flops_of_a_chunk = 8e9; // measured: docs/performance.md
     if (request->target.backend == CF_CUDA) return request->batch;
-    int chunk = request->threads / THREADS_AN_IMAGE;
-    return chunk < 1 ? 1 : chunk > request->batch ? request->batch : chunk;
+    int chunk = request->threads / THREADS_AN_IMAGE, most = request->batch;
+    if (flops * most <= flops_of_a_chunk) return most;
+    if (flops * chunk < flops_of_a_chunk) chunk = (int)(flops_of_a_chunk / flops);
+    return chunk < 1 ? 1 : chunk > most ? most : chunk;
 }
 
 cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf_plan **out, cfine_error *err) {
@@ -169,7 +177,8 @@ cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf
     if (plan) {
         atomic_store(&plan->references, 1);
         plan->request = *request;
-        plan->chunk = cf_plan_chunk(request);
+        plan->flops = cf_plan_flops(graph);
+        plan->chunk = cf_plan_chunk(request, plan->flops);
         plan->steps = cf_alloc((size_t)graph->node_count * 2, sizeof *plan->steps); // a HALO step each at most
     }
     if (!plan || !plan->steps) status = cf_fail_memory(err, "plan", sizeof *plan->steps * (size_t)graph->node_count);

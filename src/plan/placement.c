@@ -149,13 +149,14 @@ cfine_status cf_plan_place(const cf_graph *graph, const cf_plan_request *request
         return cf_fail_memory(err, "plan", count * sizeof *out->buffers);
     }
     place_values(graph, out);
+    int32_t chunk = cf_plan_chunk(request, cf_plan_flops(graph));
     find_lifetimes(graph, request->target.backend == CF_CPU, out); // GPU kernels look where the border is
     for (int32_t v = 0; v < graph->value_count; v++) {
         cf_buffer *buffer = &out->buffers[v];
         if (out->places[v].root != v || buffer->last < 0) continue;
         const cf_value *value = &graph->values[v];
         int64_t pixels = (int64_t)(value->h + 2 * buffer->halo) * (value->w + 2 * buffer->halo);
-        int images = cf_placement_is_whole(graph, out, v) ? request->batch : cf_plan_chunk(request);
+        int images = cf_placement_is_whole(graph, out, v) ? request->batch : chunk;
         buffer->bytes =
             images * pixels * value->c * cf_dtype_size(value->dtype) + 64; // vector loads may run past the end
     }

@@ -54,9 +54,13 @@ typedef struct cf_plan_request {
 } cf_plan_request;
 
 // On a CPU a batch runs in chunks of a few images: each chunk goes through the whole network while its activations are
-// still in the cache, and the workspace holds one chunk. Only the network's input and outputs hold the whole batch. On
-// a GPU the batch is one chunk.
-int32_t cf_plan_chunk(const cf_plan_request *request);
+// still in the cache, and the workspace holds one chunk. Only the network's input and outputs hold the whole batch. A
+// chunk of a small network has more images, so that its steps are long beside the meetings of the threads. On a GPU the
+// batch is one chunk. flops: operations for one image.
+int32_t cf_plan_chunk(const cf_plan_request *request, double flops);
+
+// Operations of the whole graph for one image.
+double cf_plan_flops(const cf_graph *graph);
 
 // What somebody measured of a plan (cfine_accuracy); images 0: nothing.
 typedef struct cf_plan_accuracy {

@@ -14,7 +14,7 @@
 #include "base/memory.h"
 
 enum {
-    FORMAT = 6,
+    FORMAT = 7,
     PAGE = 4096,
     MAX_STEPS = 1 << 16,
     MAX_NAMES = 1 << 20,
@@ -310,7 +310,7 @@ static cfine_status read_about(const about *record, const char *name, cf_plan *p
     plan->accuracy.data[sizeof plan->accuracy.data - 1] = plan->accuracy.machine[sizeof plan->accuracy.machine - 1] = 0;
     plan->family[sizeof plan->family - 1] = plan->size[sizeof plan->size - 1] = 0;
     int batch = plan->request.batch;
-    plan->chunk = cf_plan_chunk(&plan->request);
+    plan->chunk = cf_plan_chunk(&plan->request, plan->flops);
     if ((plan->request.target.backend != CF_CPU && plan->request.target.backend != CF_CUDA) || batch < 1 ||
         batch > 1 << 16 || plan->request.threads < 1 || plan->workspace_bytes < 0 || plan->queries < 1 ||
         plan->labels < 1 || plan->labels > MAX_NAMES || plan->detections < 1 || plan->detections > MAX_NAMES ||

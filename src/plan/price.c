@@ -6,6 +6,7 @@
 
 struct cf_pricer {
     cf_plan_request request;
+    int32_t chunk;   // images of a step
     cf_tuner *tuner; // NULL: estimates
     cf_step *steps;  // what was timed; of their fields only those that cf_tuner_time sets
     int32_t count, capacity;
@@ -19,11 +20,13 @@ enum { LAUNCH = 3000, BYTES_PER_CYCLE = 5 };
 
 enum { MOST_CANDIDATES = 8 };
 
-cfine_status cf_pricer_create(const cf_plan_request *request, cf_pricer **out, cfine_error *err) {
+cfine_status cf_pricer_create(const cf_plan_request *request, const cf_graph *graph, cf_pricer **out,
+                              cfine_error *err) {
     *out = NULL;
     cf_pricer *pricer = cf_alloc(1, sizeof *pricer);
     if (!pricer) return cf_fail_memory(err, "prices", sizeof *pricer);
     pricer->request = *request;
+    pricer->chunk = cf_plan_chunk(request, cf_plan_flops(graph));
     cfine_status status = request->tune ? cf_tuner_create(request, MOST_CANDIDATES, &pricer->tuner, err) : CFINE_OK;
     if (status == CFINE_OK)
         *out = pricer;
@@ -101,7 +104,7 @@ cfine_status cf_price(cf_pricer *pricer, const cf_graph *graph, const cf_node *n
                           .attr = node->attr,
                           .inputs = node->input_count,
                           .outputs = 1,
-                          .images = cf_plan_chunk(&pricer->request),
+                          .images = pricer->chunk,
                           .threads = pricer->request.threads};
     for (int k = 0; k < node->input_count; k++)
         problem.in[k] = tensor_of(&graph->values[node->inputs[k]], in[k], k ? 0 : halo_of(pricer, node));
@@ -115,7 +118,7 @@ cfine_status cf_price_copy(cf_pricer *pricer, const cf_value *value, cf_dtype fr
     cf_problem problem = {.op = CF_OP_COPY,
                           .inputs = 1,
                           .outputs = 1,
-                          .images = cf_plan_chunk(&pricer->request),
+                          .images = pricer->chunk,
                           .threads = pricer->request.threads,
                           .in = {tensor_of(value, from, 0)},
                           .out = {tensor_of(value, to, 0)}};

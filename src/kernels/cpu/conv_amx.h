@@ -30,6 +30,7 @@ enum {
     CF_AMX_FEW_WEIGHTS = 32 << 10,    // bytes that stay in the first cache beside the input
     CF_AMX_WEIGHT_BYTES = 1400 << 10, // of a thread's weights: what the second cache of 2 MB holds beside the rest
     CF_AMX_WAITING_BYTES = 1 << 20,   // of sums that wait, in the second cache beside what they are made of
+    CF_AMX_SUM_CHUNK = 8,             // steps whose six products are one sum, where FP32 accuracy is asked for
     CF_AMX_MOST_AHEAD = 16,           // cache lines called for in a step
 };
 
@@ -137,8 +138,9 @@ static void cf_amx_shape(cf_amx_conv *p) {
     p->tiles = p->lines * p->tiles_per_line;
     int across = cf_amx_across(p);
     int64_t weights = p->g.panels * p->panel / across, input = cf_amx_block_bytes(p);
-    int64_t cuts =
-        g->panels > 4 && input > CF_AMX_INPUT_BYTES ? (input + CF_AMX_PART_BYTES - 1) / CF_AMX_PART_BYTES : 1;
+    int64_t cuts = g->panels > 4 && p->parts == 1 && input > CF_AMX_INPUT_BYTES
+                       ? (input + CF_AMX_PART_BYTES - 1) / CF_AMX_PART_BYTES
+                       : 1;
     p->stretch = (int32_t)((p->steps + cuts - 1) / cuts);
     p->weights_outside = cuts > 1 && weights > CF_AMX_WEIGHT_BYTES;
     p->run = 1;
@@ -365,9 +367,27 @@ CF_INLINE void cf_amx_one_product(cf_amx_product use, const char *a0, const char
     } while (0)
 #define CF_AMX_START(tile, row, panel) _tile_loadd(tile, b->start + (panel)*CF_PANEL, 0) // stride 0: rows are the same
 #define CF_AMX_GO_ON(tile, row, panel) _tile_loadd(tile, b->waiting + (tile)*CF_TILE * CF_PANEL, 64)
+#define CF_AMX_CLEAR(tile, row, panel) _tile_zero(tile)
 #define CF_AMX_WAIT(tile, row, panel) _tile_stored(tile, b->waiting + (tile)*CF_TILE * CF_PANEL, 64)
 #define CF_AMX_FINISH(tile, row, panel)                                                                                \
     _tile_stored(tile, b->finished->sums + (row)*CF_TILE * CF_BLOCK_WIDTH + (panel)*CF_PANEL, CF_BLOCK_WIDTH * 4)
+
+// Adds the tiles' sums to those that are finished so far.
+CF_INLINE void cf_amx_add_chunk(cf_finished *finished, int tiles, int panels) {
+    float chunk[CF_BLOCK_SUMS] __attribute__((aligned(64)));
+    struct {
+        float *waiting;
+    } block = {chunk}, *b = &block;
+    CF_AMX_EACH_SUM(tiles, panels, CF_AMX_WAIT);
+    for (int tile = 0; tile < tiles; tile++)
+        for (int panel = 0; panel < panels; panel++) {
+            const float *more = chunk + (tile * 2 + panel) * CF_TILE * CF_PANEL;
+            float *sums = finished->sums + tile * CF_TILE * CF_BLOCK_WIDTH + panel * CF_PANEL;
+            for (int m = 0; m < CF_TILE; m++)
+                v_store(sums + m * CF_BLOCK_WIDTH,
+                        v_add(v_load(sums + m * CF_BLOCK_WIDTH), v_load(more + m * CF_PANEL)));
+        }
+}
 
 // Sums of 1 or 2 tiles of pixels and 1 or 2 panels.
 CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_block *b, int tiles, int panels,
@@ -387,6 +407,13 @@ CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_
             cf_amx_one_product(use, a0 + part, a1 + part, weight, step, panel, tiles, panels, stay, 1, 0);
             cf_amx_one_product(use, a0, a1, weight, step, panel, tiles, panels, stay, 0, 1);
             cf_amx_one_product(use, a0 + 2 * part, a1 + 2 * part, weight, step, panel, tiles, panels, stay, 1, 0);
+            if ((s + 1) % CF_AMX_SUM_CHUNK == 0 && s + 1 < last) { // roundings of one long sum would add up
+                if (s < CF_AMX_SUM_CHUNK)
+                    CF_AMX_EACH_SUM(tiles, panels, CF_AMX_FINISH);
+                else
+                    cf_amx_add_chunk(b->finished, tiles, panels);
+                CF_AMX_EACH_SUM(tiles, panels, CF_AMX_CLEAR);
+            }
         }
         if (b->ahead.count) cf_amx_call_ahead(&b->ahead);
         if (--turn < 0 && before->tile < before->tiles) {
@@ -394,7 +421,10 @@ CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_
             turn = p->store_turn;
         }
     }
-    if (b->finished) {
+    if (use == CF_AMX_SPLIT && p->steps > CF_AMX_SUM_CHUNK) {
+        if (before->tile < before->tiles) cf_amx_store_some(p, before, 2 * CF_TILE);
+        cf_amx_add_chunk(b->finished, tiles, panels);
+    } else if (b->finished) {
         if (before->tile < before->tiles) cf_amx_store_some(p, before, 2 * CF_TILE);
         CF_AMX_EACH_SUM(tiles, panels, CF_AMX_FINISH);
     } else {
