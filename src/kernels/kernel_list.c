@@ -12,6 +12,7 @@
     X(cf_conv_int8_avx512)                                                                                             \
     X(cf_winograd_bf16_avx512)                                                                                         \
     X(cf_conv_bf16_avx512)                                                                                             \
+    X(cf_winograd_amx)                                                                                                 \
     X(cf_winograd_avx512)                                                                                              \
     X(cf_conv_f32_bf16_avx512)                                                                                         \
     X(cf_conv_f32_avx512)                                                                                              \
