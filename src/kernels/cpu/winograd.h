@@ -149,24 +149,13 @@ CF_INLINE wino_window wino_window_of(const cf_call *call, wino_place at) {
                          whole};
 }
 
-// `lanes` channels from c on of a tile's inputs, whose columns are transformed: [4][4].
-CF_INLINE void wino_columns(cf_dtype dtype, const wino_window *in, int c, int lanes, v_f32 *part) {
-    v_f32 d[WINO_IN];
-#pragma GCC unroll 4
-    for (int x = 0; x < WINO_IN; x++) {
-#pragma GCC unroll 4
-        for (int y = 0; y < WINO_IN; y++) {
-            const char *pixel = in->first + y * in->row + x * in->pixel + c * cf_dtype_size(dtype);
-            if (in->whole && lanes == V_LANES)
-                d[y] = v_read(pixel, dtype, V_LANES, v_zero(), v_set_i32(0));
-            else if (in->whole ||
-                     (in->top + y >= 0 && in->left + x >= 0 && in->top + y < in->h && in->left + x < in->w))
-                d[y] = v_read(pixel, dtype, lanes, v_zero(), v_set_i32(0));
-            else
-                d[y] = v_zero();
-        }
-        wino_forward(d, part + x, WINO_IN);
-    }
+// `lanes` channels from c on of input (y, x) of a tile.
+CF_INLINE v_f32 wino_read(cf_dtype dtype, const wino_window *in, int y, int x, int c, int lanes) {
+    const char *pixel = in->first + y * in->row + x * in->pixel + c * cf_dtype_size(dtype);
+    if (in->whole && lanes == V_LANES) return v_read(pixel, dtype, V_LANES, v_zero(), v_set_i32(0));
+    if (in->whole || (in->top + y >= 0 && in->left + x >= 0 && in->top + y < in->h && in->left + x < in->w))
+        return v_read(pixel, dtype, lanes, v_zero(), v_set_i32(0));
+    return v_zero();
 }
 
 // One tile: all channels, to matrix[16][tile][channels].
@@ -175,8 +164,13 @@ CF_INLINE void wino_transform_in(cf_dtype dtype, const cf_call *call, const wino
     wino_window window = wino_window_of(call, at);
     for (int c = 0; c < l->channels; c += V_LANES) {
         int lanes = in->c - c < V_LANES ? (in->c - c < 0 ? 0 : in->c - c) : V_LANES;
-        v_f32 part[WINO_PRODUCTS], value[WINO_IN];
-        wino_columns(dtype, &window, c, lanes, part);
+        v_f32 part[WINO_PRODUCTS], d[WINO_IN], value[WINO_IN];
+#pragma GCC unroll 4
+        for (int x = 0; x < WINO_IN; x++) {
+#pragma GCC unroll 4
+            for (int y = 0; y < WINO_IN; y++) d[y] = wino_read(dtype, &window, y, x, c, lanes);
+            wino_forward(d, part + x, WINO_IN);
+        }
 #pragma GCC unroll 4
         for (int i = 0; i < WINO_IN; i++) {
             wino_forward(part + i * WINO_IN, value, 1);
@@ -208,35 +202,47 @@ CF_INLINE void wino_transform_back(const wino_layout *l, const float *from, v_f3
     }
 }
 
-// Tiles first..first+count of a block, which lie side by side on one line of tiles, and one step of panels: back, and
-// out.
+// Sums of one line of outputs, those of `count` tiles side by side from `at` on, y below its first line: out.
+CF_INLINE void wino_line_out(const cf_call *call, const wino_layout *l, const float *sums, wino_place at, int y,
+                             int count, int panel, int panels, void (*store)(const cf_conv_store *)) {
+    const cf_tensor *out = &call->out[0], *add = &call->in[1];
+    if (at.y + y >= out->h) return;
+    int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype), first = panel * CF_PANEL;
+    int64_t pixels = out->w - at.x < count * WINO_OUT ? out->w - at.x : count * WINO_OUT;
+    cf_conv_store s = {.sums = sums,
+                       .out = (char *)cf_tensor_at(out, at.n, at.y + y, at.x) + first * out_size,
+                       .add = call->problem->inputs > 1
+                                  ? (const char *)cf_tensor_at(add, at.n, at.y + y, at.x) + first * add_size
+                                  : NULL,
+                       .out_pixel = out->pixel * out_size,
+                       .add_pixel = add->pixel * add_size,
+                       .pixels = (int32_t)pixels,
+                       .channels = out->c - first < panels * CF_PANEL ? out->c - first : panels * CF_PANEL,
+                       .width = l->width,
+                       .attr = &call->problem->attr.conv,
+                       .out_tensor = out,
+                       .add_tensor = add};
+    store(&s);
+}
+
+// How many tiles from `tile` on are transformed back together: up to `last`, side by side on one line.
+CF_INLINE int wino_group_of(const wino_layout *l, wino_place at, int64_t tile, int64_t last) {
+    int64_t count = l->across - at.x / WINO_OUT;
+    if (count > WINO_GROUP) count = WINO_GROUP;
+    return (int)(count < last - tile ? count : last - tile);
+}
+
+// `count` tiles side by side and one step of panels: back, and out.
 CF_INLINE void wino_group_out(const cf_call *call, const wino_layout *l, const float *products, const float *bias,
                               wino_place at, int count, int panel, int panels, void (*store)(const cf_conv_store *)) {
-    const cf_tensor *out = &call->out[0], *add = &call->in[1];
     float sums[WINO_OUT * WINO_GROUP * WINO_OUT * 2 * CF_PANEL] __attribute__((aligned(64)));
     int64_t line = (int64_t)count * WINO_OUT * l->width;
     for (int t = 0; t < count; t++)
         for (int c = 0; c < panels * CF_PANEL; c += V_LANES)
             wino_transform_back(l, products + t * l->width + c, v_load(bias + panel * CF_PANEL + c),
                                 sums + (int64_t)t * WINO_OUT * l->width + c, line);
-    int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype), first = panel * CF_PANEL;
-    int64_t pixels = out->w - at.x < count * WINO_OUT ? out->w - at.x : count * WINO_OUT;
-    for (int y = 0; y < WINO_OUT && at.y + y < out->h; y++) {
-        cf_conv_store s = {.sums = sums + y * line,
-                           .out = (char *)cf_tensor_at(out, at.n, at.y + y, at.x) + first * out_size,
-                           .add = call->problem->inputs > 1
-                                      ? (const char *)cf_tensor_at(add, at.n, at.y + y, at.x) + first * add_size
-                                      : NULL,
-                           .out_pixel = out->pixel * out_size,
-                           .add_pixel = add->pixel * add_size,
-                           .pixels = (int32_t)pixels,
-                           .channels = out->c - first < panels * CF_PANEL ? out->c - first : panels * CF_PANEL,
-                           .width = l->width,
-                           .attr = &call->problem->attr.conv,
-                           .out_tensor = out,
-                           .add_tensor = add};
-        store(&s);
-    }
+    for (int y = 0; y < WINO_OUT; y++)
+        wino_line_out(call, l, sums + y * line, at, y, count, panel, panels, store);
 }
 
 // The 16 products of a block with a step of panels.
@@ -287,9 +293,7 @@ CF_INLINE void wino_run(cf_dtype dtype, const cf_call *call, const cf_team *team
             wino_multiply(call, &l, machine, inputs, products, last - first, panel, panels);
             for (int64_t t = first, count; t < last; t += count) {
                 wino_place at = wino_place_of(&l, t);
-                count = l.across - at.x / WINO_OUT; // to the end of the line of tiles
-                if (count > WINO_GROUP) count = WINO_GROUP;
-                if (count > last - t) count = last - t;
+                count = wino_group_of(&l, at, t, last);
                 wino_group_out(call, &l, products + (t - first) * l.width, bias, at, (int)count, panel, panels,
                                machine->store);
             }

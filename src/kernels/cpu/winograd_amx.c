@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Winograd's 3x3 convolution with FP32 accuracy on AMX tiles: winograd.h's transforms, and between them 16 products of
+// Winograd's 3x3 convolution with FP32 accuracy on AMX tiles: winograd.h's transforms, and between them products of
 // matrices whose values are split, x = hi + mid + lo, each part bf16 (conv_amx.c says why six products of parts suffice).
 //
-// Inputs of a block of tiles, [16][group of tiles][32 channels][part][tile of the group][32] bf16: what a tile register
-// holds lies together. Channels c and c + 16 of 32 are a pair, so that two vectors of FP32 are packed by shifts.
+// Split weights are 96 bytes a pair of channels and must come from the third cache for every block of tiles, so blocks
+// should be large, and what a block needs at a time small. Hence four passes, one for each row of the 4x4 values that a
+// tile is transformed to: a pass transforms its row only, multiplies with four matrices of weights, and adds what comes
+// back to the block's sums. Rows 1 and 2, of which both lines of outputs need the sum or difference, go first; row 0 then
+// completes the upper line, row 3 the lower.
 //
-// Packed: weight[two panels][16][32 channels][part][panel][16 pairs][16 outputs][2] bf16, float bias[outputs].
+// Inputs of a pass, [4][32 tiles][32 channels][part][half of the tiles][16][32] bf16: what a tile register holds lies
+// together, in the order of use. Channels c and c + 16 of 32 are a pair, so that vectors of FP32 are packed by shifts.
+//
+// Packed: weight[pass][two panels][4][32 channels][part][panel][16 pairs][16 outputs][2] bf16, float bias[outputs].
 #include <stdatomic.h>
 
 #include "base/cpu.h"
@@ -15,35 +21,47 @@
 
 enum {
     PARTS = 3,
-    CHUNK = 32,              // channels in a tile register
-    ROWS = 16,               // Winograd tiles in a tile register, at most
-    TILE_BYTES = 1024,
-    WIDTH = 2 * CF_PANEL,    // outputs at a time
+    CHUNK = 32,                          // channels in a tile register
+    ROWS = 16,                           // Winograd tiles in a tile register, at most
+    TILE_BYTES = 1024,                   // of a tile register
+    WIDTH = 2 * CF_PANEL,                // outputs at a time
     STEP_BYTES = PARTS * 2 * TILE_BYTES, // of weights of a chunk
-    BLOCK_BYTES = 1200 << 10 // of transformed inputs of a block, in 2 MiB of L2
+    BLOCK_BYTES = 1 << 20,               // of a pass's inputs and a block's sums: half of the second cache
+    MOST_BLOCK = 256,
+    LINE = 64
 };
 
 typedef struct {
     wino_layout l;
-    int32_t chunks, rows; // of channels; of a tile register
-    int64_t part, group;  // bytes of a tile register of inputs, of a group of tiles
-    int64_t matrix;       // bytes from one of a block's 16 input matrices to the next
-    int64_t weights;      // bytes of the weights of two panels and one of the 16 products
+    int32_t chunks, rows;   // of channels; of a tile register
+    int64_t part, group;    // bytes of a part of two tile registers of inputs, of all their chunks
+    int64_t matrix;         // bytes of one of the four matrices of inputs
+    int64_t weights, bytes; // bytes of weights of two panels and a matrix, of a pass
     const float *bias;
 } plan;
+
+// Sets what depends on how many tiles a block has.
+static void plan_block(plan *p, int64_t block) {
+    wino_layout *l = &p->l;
+    int64_t groups = (block + 2 * ROWS - 1) / (2 * ROWS);
+    l->block = block;
+    p->rows = (int32_t)((block + 2 * groups - 1) / (2 * groups));
+    p->part = 2 * p->rows * CHUNK * 2;
+    p->group = p->chunks * PARTS * p->part;
+    p->matrix = groups * p->group + LINE; // a line more, or four streams fall into few sets of the cache
+    l->out_matrix = groups * 2 * p->rows * WIDTH + LINE / 4;
+}
 
 static void make_plan(const cf_problem *problem, int images, plan *p) {
     wino_layout *l = &p->l;
     wino_layout_make(problem, images, 2, l);
-    p->chunks = l->channels / CHUNK;
-    int64_t most = BLOCK_BYTES / (WINO_PRODUCTS * PARTS * 2 * l->channels) / (2 * ROWS) * (2 * ROWS);
-    l->block = most < 2 * ROWS ? 2 * ROWS : most;
-    p->part = ROWS * CHUNK * 2;
-    p->group = p->chunks * PARTS * p->part;
-    p->matrix = l->block / ROWS * p->group + 64;
-    p->weights = p->chunks * STEP_BYTES;
     l->width = WIDTH;
-    l->out_matrix = l->block * WIDTH + 16;
+    p->chunks = l->channels / CHUNK;
+    p->weights = p->chunks * STEP_BYTES;
+    p->bytes = l->panels / 2 * WINO_IN * p->weights;
+    int64_t most = BLOCK_BYTES / (WINO_IN * PARTS * 2 * l->channels + WINO_OUT * WINO_OUT * 4 * l->panels * CF_PANEL);
+    most = most / (2 * ROWS) * (2 * ROWS);
+    plan_block(p, most < 2 * ROWS ? 2 * ROWS : most > MOST_BLOCK ? MOST_BLOCK : most);
 }
 
 static const char *refuse(const cf_problem *problem) {
@@ -60,18 +78,18 @@ static void pack(const cf_problem *problem, void *packed) {
     plan p;
     make_plan(problem, 1, &p);
     int inputs = problem->in[0].c, outputs = problem->out[0].c;
-    float *bias = (float *)((char *)packed + packed_size(problem)) - outputs;
+    float *bias = (float *)((char *)packed + WINO_IN * p.bytes);
     for (int o = 0; o < outputs; o++) {
         bias[o] = problem->constant[1].data ? problem->constant[1].data[o] : 0;
         for (int c = 0; c < inputs; c++) {
             float value[WINO_PRODUCTS];
             wino_transform_weights(problem->constant[0].data + ((size_t)o * (size_t)inputs + (size_t)c) * 9, value);
-            char *to = (char *)packed + o / WIDTH * WINO_PRODUCTS * p.weights + c / CHUNK * STEP_BYTES +
+            char *to = (char *)packed + o / WIDTH * WINO_IN * p.weights + c / CHUNK * STEP_BYTES +
                        o / CF_PANEL % 2 * TILE_BYTES + (c % 16 * CF_PANEL + o % CF_PANEL) * 4 + c / 16 % 2 * 2;
             for (int f = 0; f < WINO_PRODUCTS; f++)
                 for (int part = 0; part < PARTS; part++) {
                     uint16_t half = cf_f32_to_bf16(value[f]);
-                    memcpy(to + f * p.weights + part * 2 * TILE_BYTES, &half, 2);
+                    memcpy(to + f / WINO_IN * p.bytes + f % WINO_IN * p.weights + part * 2 * TILE_BYTES, &half, 2);
                     value[f] -= cf_bf16_to_f32(half);
                 }
         }
@@ -89,24 +107,29 @@ CF_INLINE __m512i take_part(__m512 *a, __m512 *b) {
     return _mm512_or_si512(_mm512_srli_epi32(near_a, 16), top_b);
 }
 
-// One Winograd tile, to row `to` of its group, in all 16 matrices.
-static void transform_in(const cf_call *call, const plan *p, wino_place at, char *to) {
+// Row i of the transformed values of one tile, to its place in the four matrices.
+CF_INLINE void transform_in(const cf_call *call, const plan *p, wino_place at, int i, char *to) {
+    static const int8_t row[WINO_IN][2] = {{0, 2}, {1, 2}, {2, 1}, {3, 1}}; // the difference of two, in row 1 the sum
     wino_window window = wino_window_of(call, at);
+    int upper = row[i][0], lower = row[i][1];
     for (int chunk = 0; chunk < p->chunks; chunk++, to += PARTS * p->part) {
-        v_f32 part[2][WINO_PRODUCTS], value[2][WINO_IN];
-        for (int i = 0; i < 2; i++) wino_columns(CF_F32, &window, chunk * CHUNK + i * V_LANES, V_LANES, part[i]);
+        v_f32 d[WINO_IN], value[2][WINO_IN];
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            int c = chunk * CHUNK + half * V_LANES;
 #pragma GCC unroll 4
-        for (int i = 0; i < WINO_IN; i++) {
-            wino_forward(part[0] + i * WINO_IN, value[0], 1);
-            wino_forward(part[1] + i * WINO_IN, value[1], 1);
-#pragma GCC unroll 4
-            for (int k = 0; k < WINO_IN; k++) {
-                char *row = to + (i * WINO_IN + k) * p->matrix;
-#pragma GCC unroll 3
-                for (int n = 0; n < PARTS; n++)
-                    _mm512_store_si512(row + n * p->part, take_part(&value[0][k], &value[1][k]));
+            for (int x = 0; x < WINO_IN; x++) {
+                v_f32 a = wino_read(CF_F32, &window, upper, x, c, V_LANES);
+                v_f32 b = wino_read(CF_F32, &window, lower, x, c, V_LANES);
+                d[x] = i == 1 ? v_add(a, b) : v_sub(a, b);
             }
+            wino_forward(d, value[half], 1);
         }
+#pragma GCC unroll 4
+        for (int k = 0; k < WINO_IN; k++)
+#pragma GCC unroll 3
+            for (int n = 0; n < PARTS; n++)
+                _mm512_store_si512(to + k * p->matrix + n * p->part, take_part(&value[0][k], &value[1][k]));
     }
 }
 
@@ -125,45 +148,55 @@ static void configure(const plan *p) {
     _tile_loadconfig(&config);
 }
 
+#define FETCH(from, first)                                                                                             \
+    do {                                                                                                               \
+        for (int line = 0; line < 8; line++) _mm_prefetch((from) + ((first) + line) * LINE, _MM_HINT_T0);              \
+    } while (0)
 #define LOAD_INPUTS(n)                                                                                                 \
     do {                                                                                                               \
         _tile_stream_loadd(4, in + (n) * part, 64);                                                                    \
-        _tile_stream_loadd(5, in + group + (n) * part, 64);                                                            \
+        _tile_stream_loadd(5, in + (n) * part + half, 64);                                                             \
     } while (0)
 #define LOAD_WEIGHTS(n)                                                                                                \
     do {                                                                                                               \
         _tile_loadd(6, weight + (n) * 2 * TILE_BYTES, 64);                                                             \
         _tile_loadd(7, weight + ((n) * 2 + 1) * TILE_BYTES, 64);                                                       \
     } while (0)
-#define DOT()                                                                                                          \
+// Step 0..5 of a chunk; meanwhile a sixth of what the next chunk needs is called for.
+#define DOT(step)                                                                                                      \
     do {                                                                                                               \
         _tile_dpbf16ps(0, 4, 6);                                                                                       \
+        FETCH(in + PARTS * part, (step) * 16);                                                                         \
         _tile_dpbf16ps(1, 4, 7);                                                                                       \
+        FETCH(in + PARTS * part, (step) * 16 + 8);                                                                     \
         _tile_dpbf16ps(2, 5, 6);                                                                                       \
+        FETCH(next, (step) * 16);                                                                                      \
         _tile_dpbf16ps(3, 5, 7);                                                                                       \
+        FETCH(next, (step) * 16 + 8);                                                                                  \
     } while (0)
 
-// Two groups of tiles by two panels, all channels. Products of small parts first.
-static void multiply_groups(const plan *p, const char *in, const char *weight, float *sums) {
-    int64_t part = p->part, group = p->group;
+// 32 tiles by two panels, all channels. Products of small parts first. after: the weights that are used next.
+static void multiply_group(const plan *p, const char *in, const char *weight, const char *after, float *sums) {
+    int64_t part = p->part, half = part / 2;
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
     for (int chunk = 0; chunk < p->chunks; chunk++, in += PARTS * part, weight += STEP_BYTES) {
+        const char *next = chunk + 1 < p->chunks ? weight + STEP_BYTES : after;
         LOAD_INPUTS(2);
         LOAD_WEIGHTS(0);
-        DOT();
+        DOT(0);
         LOAD_INPUTS(1);
-        DOT();
+        DOT(1);
         LOAD_WEIGHTS(1);
-        DOT();
+        DOT(2);
         LOAD_INPUTS(0);
-        DOT();
+        DOT(3);
         LOAD_WEIGHTS(2);
-        DOT();
+        DOT(4);
         LOAD_WEIGHTS(0);
-        DOT();
+        DOT(5);
     }
     _tile_stored(0, sums, WIDTH * 4);
     _tile_stored(1, sums + CF_PANEL, WIDTH * 4);
@@ -171,8 +204,70 @@ static void multiply_groups(const plan *p, const char *in, const char *weight, f
     _tile_stored(3, sums + p->rows * WIDTH + CF_PANEL, WIDTH * 4);
 }
 
+// Two outputs of a line, of 16 channels, from the four products of a pass.
+CF_INLINE void back_row(const plan *p, const float *products, v_f32 *value) {
+    v_f32 m[WINO_IN];
+#pragma GCC unroll 4
+    for (int k = 0; k < WINO_IN; k++) m[k] = v_load(products + k * p->l.out_matrix);
+    wino_back(m, value);
+}
+
+// Pass 1 and 2 of a block, two panels: to sums[tile][2 lines][2][WIDTH].
+CF_INLINE void add_to_sums(const plan *p, int pass, const float *products, float *sums, int64_t tiles) {
+    for (int64_t t = 0; t < tiles; t++, products += WIDTH, sums += WINO_OUT * WINO_OUT * WIDTH)
+        for (int c = 0; c < WIDTH; c += V_LANES) {
+            v_f32 value[WINO_OUT];
+            back_row(p, products + c, value);
+#pragma GCC unroll 2
+            for (int x = 0; x < WINO_OUT; x++) {
+                float *upper = sums + x * WIDTH + c, *lower = upper + WINO_OUT * WIDTH;
+                v_f32 first = pass == 1 ? v_zero() : v_load(upper);
+                if (pass != 1) v_store(lower, v_sub(first, value[x]));
+                v_store(upper, pass == 1 ? value[x] : v_add(first, value[x]));
+            }
+        }
+}
+
+static void store(const cf_conv_store *s) {
+    cf_store_any(s, 0);
+}
+
+// Pass 0 or 3: completes the upper or lower line of outputs.
+static void finish_line(const cf_call *call, const plan *p, int y, const float *products, const float *sums,
+                        int64_t first, int64_t last, int pair) {
+    float line[WINO_GROUP * WINO_OUT * WIDTH] __attribute__((aligned(64)));
+    sums += y * WINO_OUT * WIDTH;
+    for (int64_t t = first, count; t < last; t += count) {
+        wino_place at = wino_place_of(&p->l, t);
+        count = wino_group_of(&p->l, at, t, last);
+        for (int64_t i = 0; i < count; i++, products += WIDTH, sums += WINO_OUT * WINO_OUT * WIDTH)
+            for (int c = 0; c < WIDTH; c += V_LANES) {
+                v_f32 value[WINO_OUT], bias = v_load(p->bias + pair * WIDTH + c);
+                back_row(p, products + c, value);
+#pragma GCC unroll 2
+                for (int x = 0; x < WINO_OUT; x++)
+                    v_store(line + (i * WINO_OUT + x) * WIDTH + c,
+                            v_add(v_add(v_load(sums + x * WIDTH + c), value[x]), bias));
+            }
+        wino_line_out(call, &p->l, line, at, y, (int)count, pair * 2, 2, store);
+    }
+}
+
+// Bytes for one member of the team: inputs and products of a pass, sums of a block.
+static size_t inputs_size(const plan *p) {
+    return (size_t)(WINO_IN * p->matrix);
+}
+
+static size_t products_size(const plan *p) {
+    return (size_t)(WINO_IN * p->l.out_matrix) * sizeof(float);
+}
+
+static int64_t sums_of_pair(const plan *p) { // floats
+    return p->l.block * WINO_OUT * WINO_OUT * WIDTH;
+}
+
 static size_t scratch_of_one(const plan *p) {
-    return WINO_PRODUCTS * ((size_t)p->matrix + (size_t)p->l.out_matrix * sizeof(float));
+    return inputs_size(p) + products_size(p) + (size_t)(p->l.panels / 2 * sums_of_pair(p)) * sizeof(float);
 }
 
 static size_t scratch_size(const cf_problem *problem) {
@@ -181,46 +276,48 @@ static size_t scratch_size(const cf_problem *problem) {
     return (size_t)problem->threads * scratch_of_one(&p);
 }
 
-static void store(const cf_conv_store *s) {
-    cf_store_any(s, 0);
+// Row i of what a block's tiles are transformed to.
+CF_INLINE void run_pass(const cf_call *call, const plan *p, int i, int64_t first, int64_t last, int pair_first,
+                        int pair_last, char *inputs) {
+    float *products = (float *)(inputs + inputs_size(p));
+    float *sums = (float *)((char *)products + products_size(p));
+    const char *weights = (const char *)call->packed + i * p->bytes;
+    int64_t tiles = last - first, in_group = 2 * p->rows, groups = (tiles + in_group - 1) / in_group;
+    for (int64_t t = 0; t < tiles; t++)
+        transform_in(call, p, wino_place_of(&p->l, first + t), i,
+                     inputs + t / in_group * p->group + t % in_group * LINE);
+    for (int pair = pair_first; pair < pair_last; pair++, sums += sums_of_pair(p)) {
+        for (int k = 0; k < WINO_IN; k++) {
+            const char *weight = weights + (pair * WINO_IN + k) * p->weights;
+            for (int64_t g = 0; g < groups; g++)
+                multiply_group(p, inputs + k * p->matrix + g * p->group, weight,
+                               g + 1 < groups ? weight : weight + p->weights,
+                               products + k * p->l.out_matrix + g * in_group * WIDTH);
+        }
+        if (i == 1 || i == 2)
+            add_to_sums(p, i, products, sums, tiles);
+        else
+            finish_line(call, p, i == 3, products, sums, first, last, pair);
+    }
 }
 
 static void run(const cf_call *call, const cf_team *team) {
     plan p;
     make_plan(call->problem, call->images, &p);
-    const wino_layout *l = &p.l;
-    char *inputs = (char *)call->scratch + (size_t)team->thread * scratch_of_one(&p);
-    float *products = (float *)(inputs + WINO_PRODUCTS * p.matrix);
-    int pairs = l->panels / 2;
-    const char *weights = call->packed;
-    const float *bias = (const float *)(weights + pairs * WINO_PRODUCTS * p.weights);
-    cf_conv_share share = cf_conv_share_of(team, l->tiles, pairs);
-    int64_t mine = share.run_last - share.run_first, blocks = (mine + l->block - 1) / l->block;
+    char *scratch = (char *)call->scratch + (size_t)team->thread * scratch_of_one(&p);
+    int pairs = p.l.panels / 2;
+    p.bias = (const float *)((const char *)call->packed + WINO_IN * p.bytes);
+    cf_conv_share share = cf_conv_share_of(team, p.l.tiles, pairs);
+    int64_t mine = share.run_last - share.run_first, blocks = (mine + p.l.block - 1) / p.l.block;
     if (mine == 0) return;
-    int64_t most = (mine + blocks - 1) / blocks, groups = (most + 2 * ROWS - 1) / (2 * ROWS) * 2;
-    p.rows = (int32_t)((most + groups - 1) / groups);
-    p.part = p.rows * CHUNK * 2;
-    p.group = p.chunks * PARTS * p.part;
+    plan_block(&p, (mine + blocks - 1) / blocks);
     configure(&p);
     for (int64_t b = 0; b < blocks; b++) {
         int64_t first = share.run_first + mine * b / blocks, last = share.run_first + mine * (b + 1) / blocks;
-        for (int64_t t = first; t < last; t++)
-            transform_in(call, &p, wino_place_of(l, t),
-                         inputs + (t - first) / p.rows * p.group + (t - first) % p.rows * 64);
-        for (int pair = share.panel_first; pair < share.panel_last; pair++) {
-            for (int f = 0; f < WINO_PRODUCTS; f++)
-                for (int64_t group = 0; group < groups; group += 2)
-                    multiply_groups(&p, inputs + f * p.matrix + group * p.group,
-                                    weights + (pair * WINO_PRODUCTS + f) * p.weights,
-                                    products + f * l->out_matrix + group * p.rows * WIDTH);
-            for (int64_t t = first, count; t < last; t += count) {
-                wino_place at = wino_place_of(l, t);
-                count = l->across - at.x / WINO_OUT; // to the end of the line of tiles
-                if (count > WINO_GROUP) count = WINO_GROUP;
-                if (count > last - t) count = last - t;
-                wino_group_out(call, l, products + (t - first) * WIDTH, bias, at, (int)count, pair * 2, 2, store);
-            }
-        }
+        run_pass(call, &p, 1, first, last, share.panel_first, share.panel_last, scratch);
+        run_pass(call, &p, 2, first, last, share.panel_first, share.panel_last, scratch);
+        run_pass(call, &p, 0, first, last, share.panel_first, share.panel_last, scratch);
+        run_pass(call, &p, 3, first, last, share.panel_first, share.panel_last, scratch);
     }
     _tile_release();
 }
