@@ -8,8 +8,9 @@
 // back to the block's sums. Rows 1 and 2, of which both lines of outputs need the sum or difference, go first; row 0 then
 // completes the upper line, row 3 the lower.
 //
-// Inputs of a pass, [4][32 tiles][32 channels][part][half of the tiles][16][32] bf16: what a tile register holds lies
-// together, in the order of use. Channels c and c + 16 of 32 are a pair, so that vectors of FP32 are packed by shifts.
+// Inputs of a pass, [4][run of channels][32 tiles][32 channels][part][half of the tiles][16][32] bf16: what a tile
+// register holds lies together, in the order of use. Channels c and c + 16 of 32 are a pair, so that vectors of FP32 are
+// packed by shifts. The weights of a run of channels stay in the first cache while all tiles of the block pass by.
 //
 // Packed: weight[pass][two panels][4][32 channels][part][panel][16 pairs][16 outputs][2] bf16, float bias[outputs].
 #include <stdatomic.h>
@@ -28,13 +29,15 @@ enum {
     STEP_BYTES = PARTS * 2 * TILE_BYTES, // of weights of a chunk
     BLOCK_BYTES = 1 << 20,               // of a pass's inputs and a block's sums: half of the second cache
     MOST_BLOCK = 256,
+    MOST_RUN = 4, // chunks whose weights, 24 KiB, leave room in 48 KiB of first cache
     LINE = 64
 };
 
 typedef struct {
     wino_layout l;
-    int32_t chunks, rows;   // of channels; of a tile register
-    int64_t part, group;    // bytes of a part of two tile registers of inputs, of all their chunks
+    int32_t run, runs;      // chunks of channels in a run; runs
+    int32_t groups, rows;   // pairs of tile registers in a block; rows of one
+    int64_t part, group;    // bytes of a part of two tile registers of inputs, of a run of them
     int64_t matrix;         // bytes of one of the four matrices of inputs
     int64_t weights, bytes; // bytes of weights of two panels and a matrix, of a pass
     const float *bias;
@@ -43,21 +46,24 @@ typedef struct {
 // Sets what depends on how many tiles a block has.
 static void plan_block(plan *p, int64_t block) {
     wino_layout *l = &p->l;
-    int64_t groups = (block + 2 * ROWS - 1) / (2 * ROWS);
     l->block = block;
-    p->rows = (int32_t)((block + 2 * groups - 1) / (2 * groups));
+    p->groups = (int32_t)((block + 2 * ROWS - 1) / (2 * ROWS));
+    p->rows = (int32_t)((block + 2 * p->groups - 1) / (2 * p->groups));
     p->part = 2 * p->rows * CHUNK * 2;
-    p->group = p->chunks * PARTS * p->part;
-    p->matrix = groups * p->group + LINE; // a line more, or four streams fall into few sets of the cache
-    l->out_matrix = groups * 2 * p->rows * WIDTH + LINE / 4;
+    p->group = p->run * PARTS * p->part;
+    p->matrix = p->runs * p->groups * p->group + LINE; // a line more, or four streams fall into few sets of the cache
+    l->out_matrix = p->groups * 2 * p->rows * WIDTH + LINE / 4;
 }
 
 static void make_plan(const cf_problem *problem, int images, plan *p) {
     wino_layout *l = &p->l;
     wino_layout_make(problem, images, 2, l);
     l->width = WIDTH;
-    p->chunks = l->channels / CHUNK;
-    p->weights = p->chunks * STEP_BYTES;
+    int32_t chunks = l->channels / CHUNK;
+    p->run = MOST_RUN;
+    while (chunks % p->run) p->run--;
+    p->runs = chunks / p->run;
+    p->weights = chunks * STEP_BYTES;
     p->bytes = l->panels / 2 * WINO_IN * p->weights;
     int64_t most = BLOCK_BYTES / (WINO_IN * PARTS * 2 * l->channels + WINO_OUT * WINO_OUT * 4 * l->panels * CF_PANEL);
     most = most / (2 * ROWS) * (2 * ROWS);
@@ -96,41 +102,63 @@ static void pack(const cf_problem *problem, void *packed) {
     }
 }
 
-// Takes the bf16 nearest to a and b off them; their bits as pairs (a, b).
-CF_INLINE __m512i take_part(__m512 *a, __m512 *b) {
-    __m512i half = _mm512_set1_epi32(0x8000), high = _mm512_set1_epi32((int)0xffff0000);
-    __m512i near_a = _mm512_add_epi32(_mm512_castps_si512(*a), half);
-    __m512i near_b = _mm512_add_epi32(_mm512_castps_si512(*b), half);
-    __m512i top_b = _mm512_and_si512(near_b, high);
-    *a = _mm512_sub_ps(*a, _mm512_castsi512_ps(_mm512_and_si512(near_a, high)));
-    *b = _mm512_sub_ps(*b, _mm512_castsi512_ps(top_b));
-    return _mm512_or_si512(_mm512_srli_epi32(near_a, 16), top_b);
+// Bits of bf16 that are the upper halves of a and b, as pairs (a, b).
+CF_INLINE __m512i upper_halves(__m512i a, __m512i b) {
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(a, 16), b);
 }
 
-// Row i of the transformed values of one tile, to its place in the four matrices.
-CF_INLINE void transform_in(const cf_call *call, const plan *p, wino_place at, int i, char *to) {
-    static const int8_t row[WINO_IN][2] = {{0, 2}, {1, 2}, {2, 1}, {3, 1}}; // the difference of two, in row 1 the sum
-    wino_window window = wino_window_of(call, at);
-    int upper = row[i][0], lower = row[i][1];
-    for (int chunk = 0; chunk < p->chunks; chunk++, to += PARTS * p->part) {
-        v_f32 d[WINO_IN], value[2][WINO_IN];
+// hi, mid and lo of a and b, as pairs. To nearest; lo needs no rounding, it has 8 bits at most.
+CF_INLINE void split(__m512 a, __m512 b, __m512i *to) {
+    const __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32((int)0xffff0000);
 #pragma GCC unroll 2
-        for (int half = 0; half < 2; half++) {
-            int c = chunk * CHUNK + half * V_LANES;
-#pragma GCC unroll 4
-            for (int x = 0; x < WINO_IN; x++) {
-                v_f32 a = wino_read(CF_F32, &window, upper, x, c, V_LANES);
-                v_f32 b = wino_read(CF_F32, &window, lower, x, c, V_LANES);
-                d[x] = i == 1 ? v_add(a, b) : v_sub(a, b);
-            }
-            wino_forward(d, value[half], 1);
-        }
-#pragma GCC unroll 4
-        for (int k = 0; k < WINO_IN; k++)
-#pragma GCC unroll 3
-            for (int n = 0; n < PARTS; n++)
-                _mm512_store_si512(to + k * p->matrix + n * p->part, take_part(&value[0][k], &value[1][k]));
+    for (int i = 0; i < PARTS - 1; i++) {
+        __m512i near_a = _mm512_add_epi32(_mm512_castps_si512(a), half);
+        __m512i near_b = _mm512_add_epi32(_mm512_castps_si512(b), half);
+        to[i] = upper_halves(near_a, near_b);
+        a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_and_si512(near_a, upper)));
+        b = _mm512_sub_ps(b, _mm512_castsi512_ps(_mm512_and_si512(near_b, upper)));
     }
+    to[PARTS - 1] = upper_halves(_mm512_castps_si512(a), _mm512_castps_si512(b));
+}
+
+// Row i of the transformed values of one tile, 32 channels from c on, to their place in the four matrices.
+CF_INLINE void transform_chunk(const plan *p, const wino_window *window, int i, int c, char *to) {
+    static const int8_t row[WINO_IN][2] = {{0, 2}, {1, 2}, {2, 1}, {3, 1}}; // the difference of two, in row 1 the sum
+    v_f32 d[WINO_IN], value[2][WINO_IN];
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; half++) {
+#pragma GCC unroll 4
+        for (int x = 0; x < WINO_IN; x++) {
+            v_f32 a = wino_read(CF_F32, window, row[i][0], x, c + half * V_LANES, V_LANES);
+            v_f32 b = wino_read(CF_F32, window, row[i][1], x, c + half * V_LANES, V_LANES);
+            d[x] = i == 1 ? v_add(a, b) : v_sub(a, b);
+        }
+        wino_forward(d, value[half], 1);
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < WINO_IN; k++) {
+        __m512i part[PARTS];
+        split(value[0][k], value[1][k], part);
+#pragma GCC unroll 3
+        for (int n = 0; n < PARTS; n++) _mm512_store_si512(to + k * p->matrix + n * p->part, part[n]);
+    }
+}
+
+// All channels of tile t of a block.
+CF_INLINE void transform_in(const cf_call *call, const plan *p, wino_place at, int i, int64_t t, char *inputs) {
+    wino_window window = wino_window_of(call, at);
+    int32_t in_group = 2 * p->rows, group = (int32_t)t / in_group;
+    char *to = inputs + group * p->group + (t - group * in_group) * LINE;
+    int c = 0;
+    for (int run = 0; run < p->runs; run++, to += p->groups * p->group)
+        for (int chunk = 0; chunk < p->run; chunk++, c += CHUNK) {
+            if (window.whole) {
+                window.whole = 1; // known to the compiler
+                transform_chunk(p, &window, i, c, to + chunk * PARTS * p->part);
+            } else {
+                transform_chunk(p, &window, i, c, to + chunk * PARTS * p->part);
+            }
+        }
 }
 
 typedef struct __attribute__((packed)) {
@@ -148,10 +176,6 @@ static void configure(const plan *p) {
     _tile_loadconfig(&config);
 }
 
-#define FETCH(from, first)                                                                                             \
-    do {                                                                                                               \
-        for (int line = 0; line < 8; line++) _mm_prefetch((from) + ((first) + line) * LINE, _MM_HINT_T0);              \
-    } while (0)
 #define LOAD_INPUTS(n)                                                                                                 \
     do {                                                                                                               \
         _tile_stream_loadd(4, in + (n) * part, 64);                                                                    \
@@ -162,28 +186,45 @@ static void configure(const plan *p) {
         _tile_loadd(6, weight + (n) * 2 * TILE_BYTES, 64);                                                             \
         _tile_loadd(7, weight + ((n) * 2 + 1) * TILE_BYTES, 64);                                                       \
     } while (0)
-// Step 0..5 of a chunk; meanwhile a sixth of what the next chunk needs is called for.
+#define FETCH(from, hint)                                                                                              \
+    do {                                                                                                               \
+        for (int line = 0; line < 8; line++) _mm_prefetch((from) + line * LINE, hint);                                 \
+    } while (0)
+// Products of what is loaded; meanwhile a sixth of the next chunk's inputs is called for.
 #define DOT(step)                                                                                                      \
     do {                                                                                                               \
         _tile_dpbf16ps(0, 4, 6);                                                                                       \
-        FETCH(in + PARTS * part, (step) * 16);                                                                         \
+        FETCH(in + PARTS * part + (step) * 16 * LINE, _MM_HINT_T0);                                                    \
         _tile_dpbf16ps(1, 4, 7);                                                                                       \
-        FETCH(in + PARTS * part, (step) * 16 + 8);                                                                     \
+        FETCH(in + PARTS * part + ((step) * 16 + 8) * LINE, _MM_HINT_T0);                                              \
         _tile_dpbf16ps(2, 5, 6);                                                                                       \
-        FETCH(next, (step) * 16);                                                                                      \
+        for (int line = 0; line < lines; line++, ahead += LINE) {                                                      \
+            if (near)                                                                                                  \
+                _mm_prefetch(ahead, _MM_HINT_T0);                                                                      \
+            else                                                                                                       \
+                _mm_prefetch(ahead, _MM_HINT_T1);                                                                      \
+        }                                                                                                              \
         _tile_dpbf16ps(3, 5, 7);                                                                                       \
-        FETCH(next, (step) * 16 + 8);                                                                                  \
     } while (0)
 
-// 32 tiles by two panels, all channels. Products of small parts first. after: the weights that are used next.
-static void multiply_group(const plan *p, const char *in, const char *weight, const char *after, float *sums) {
+// 32 tiles by two panels, a run of channels. Products of small parts first. `lines` a step of `ahead` are called for,
+// near or just into the second cache.
+CF_INLINE void multiply_group(const plan *p, const char *in, const char *weight, float *sums, int more,
+                              const char *ahead, int lines, int near) {
     int64_t part = p->part, half = part / 2;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (int chunk = 0; chunk < p->chunks; chunk++, in += PARTS * part, weight += STEP_BYTES) {
-        const char *next = chunk + 1 < p->chunks ? weight + STEP_BYTES : after;
+    float *lower = sums + p->rows * WIDTH;
+    if (more) {
+        _tile_loadd(0, sums, WIDTH * 4);
+        _tile_loadd(1, sums + CF_PANEL, WIDTH * 4);
+        _tile_loadd(2, lower, WIDTH * 4);
+        _tile_loadd(3, lower + CF_PANEL, WIDTH * 4);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+    for (int chunk = 0; chunk < p->run; chunk++, in += PARTS * part, weight += STEP_BYTES) {
         LOAD_INPUTS(2);
         LOAD_WEIGHTS(0);
         DOT(0);
@@ -200,8 +241,25 @@ static void multiply_group(const plan *p, const char *in, const char *weight, co
     }
     _tile_stored(0, sums, WIDTH * 4);
     _tile_stored(1, sums + CF_PANEL, WIDTH * 4);
-    _tile_stored(2, sums + p->rows * WIDTH, WIDTH * 4);
-    _tile_stored(3, sums + p->rows * WIDTH + CF_PANEL, WIDTH * 4);
+    _tile_stored(2, lower, WIDTH * 4);
+    _tile_stored(3, lower + CF_PANEL, WIDTH * 4);
+}
+
+// A block by two panels, one of the four matrices. The weights that come next are called from the third cache while all
+// groups but the last are at work, and with the last into the first.
+static void multiply(const plan *p, const char *in, const char *weight, float *products) {
+    int64_t run_bytes = p->run * STEP_BYTES;
+    int lines = p->groups > 1 ? STEP_BYTES / LINE / 6 / (p->groups - 1) : 0;
+    for (int run = 0; run < p->runs; run++, weight += run_bytes) {
+        const char *next = weight + run_bytes;
+        for (int g = 0; g < p->groups; g++, in += p->group) {
+            float *sums = products + g * 2 * p->rows * WIDTH;
+            if (g < p->groups - 1)
+                multiply_group(p, in, weight, sums, run > 0, next + g * p->run * lines * 6 * LINE, lines, 0);
+            else
+                multiply_group(p, in, weight, sums, run > 0, next, STEP_BYTES / LINE / 6, 1);
+        }
+    }
 }
 
 // Two outputs of a line, of 16 channels, from the four products of a pass.
@@ -282,18 +340,12 @@ CF_INLINE void run_pass(const cf_call *call, const plan *p, int i, int64_t first
     float *products = (float *)(inputs + inputs_size(p));
     float *sums = (float *)((char *)products + products_size(p));
     const char *weights = (const char *)call->packed + i * p->bytes;
-    int64_t tiles = last - first, in_group = 2 * p->rows, groups = (tiles + in_group - 1) / in_group;
-    for (int64_t t = 0; t < tiles; t++)
-        transform_in(call, p, wino_place_of(&p->l, first + t), i,
-                     inputs + t / in_group * p->group + t % in_group * LINE);
+    int64_t tiles = last - first;
+    for (int64_t t = 0; t < tiles; t++) transform_in(call, p, wino_place_of(&p->l, first + t), i, t, inputs);
     for (int pair = pair_first; pair < pair_last; pair++, sums += sums_of_pair(p)) {
-        for (int k = 0; k < WINO_IN; k++) {
-            const char *weight = weights + (pair * WINO_IN + k) * p->weights;
-            for (int64_t g = 0; g < groups; g++)
-                multiply_group(p, inputs + k * p->matrix + g * p->group, weight,
-                               g + 1 < groups ? weight : weight + p->weights,
-                               products + k * p->l.out_matrix + g * in_group * WIDTH);
-        }
+        for (int k = 0; k < WINO_IN; k++)
+            multiply(p, inputs + k * p->matrix, weights + (pair * WINO_IN + k) * p->weights,
+                     products + k * p->l.out_matrix);
         if (i == 1 || i == 2)
             add_to_sums(p, i, products, sums, tiles);
         else
