@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// AMX tiles in plain C, so that the AMX kernels are checked on every machine. Forced in front of conv_amx.c, which the
-// checker compiles a second time with the intrinsics replaced by these.
+// AMX tiles in plain C, so that the AMX kernels are checked on every machine. Forced in front of conv_amx.c and
+// winograd_amx.c, which the checker compiles a second time with the intrinsics replaced by these.
 #ifndef CF_CHECKOPS_AMX_EMULATED_H
 #define CF_CHECKOPS_AMX_EMULATED_H
 
 #include <immintrin.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,11 @@ static inline void emulated_load(int tile, const void *from, int64_t stride) {
         memcpy(emulated.data[tile][row], (const char *)from + row * stride, emulated.bytes[tile]);
 }
 
+static inline void emulated_zero(int tile) {
+    emulated_need(emulated.loaded && emulated.rows[tile]);
+    memset(emulated.data[tile], 0, sizeof emulated.data[tile]);
+}
+
 static inline void emulated_store(int tile, void *to, int64_t stride) {
     emulated_need(emulated.loaded && emulated.rows[tile]);
     for (int row = 0; row < emulated.rows[tile]; row++)
@@ -50,21 +56,25 @@ static inline void emulated_shapes_fit(int sums, int a, int b) {
                   emulated.bytes[a] == emulated.rows[b] * 4 && emulated.rows[a]);
 }
 
+// As the instruction sums: even and odd products each from zero, their sum then joins the tile's.
 static inline void emulated_bf16(int sums, int a, int b) {
     emulated_shapes_fit(sums, a, b);
     for (int m = 0; m < emulated.rows[sums]; m++)
-        for (int k = 0; k < emulated.rows[b]; k++)
-            for (int n = 0; n < emulated.bytes[sums] / 4; n++)
+        for (int n = 0; n < emulated.bytes[sums] / 4; n++) {
+            float part[2] = {0, 0}, sum;
+            for (int k = 0; k < emulated.rows[b]; k++)
                 for (int i = 0; i < 2; i++) {
                     uint32_t left = 0, right = 0;
-                    float x, y, sum;
+                    float x, y;
                     memcpy((char *)&left + 2, emulated.data[a][m] + k * 4 + i * 2, 2);
                     memcpy((char *)&right + 2, emulated.data[b][k] + n * 4 + i * 2, 2);
                     memcpy(&x, &left, 4), memcpy(&y, &right, 4);
-                    memcpy(&sum, emulated.data[sums][m] + n * 4, 4);
-                    sum += x * y;
-                    memcpy(emulated.data[sums][m] + n * 4, &sum, 4);
+                    part[i] = fmaf(x, y, part[i]);
                 }
+            memcpy(&sum, emulated.data[sums][m] + n * 4, 4);
+            sum += part[0] + part[1];
+            memcpy(emulated.data[sums][m] + n * 4, &sum, 4);
+        }
 }
 
 static inline void emulated_int8(int sums, int a, int b, int is_signed) {
@@ -85,6 +95,8 @@ static inline void emulated_int8(int sums, int a, int b, int is_signed) {
 #undef _tile_loadconfig
 #undef _tile_release
 #undef _tile_loadd
+#undef _tile_stream_loadd
+#undef _tile_zero
 #undef _tile_stored
 #undef _tile_dpbf16ps
 #undef _tile_dpbusd
@@ -92,6 +104,8 @@ static inline void emulated_int8(int sums, int a, int b, int is_signed) {
 #define _tile_loadconfig(from) emulated_config(from)
 #define _tile_release() memset(&emulated, 0, sizeof emulated)
 #define _tile_loadd(tile, from, stride) emulated_load(tile, from, stride)
+#define _tile_stream_loadd(tile, from, stride) emulated_load(tile, from, stride)
+#define _tile_zero(tile) emulated_zero(tile)
 #define _tile_stored(tile, to, stride) emulated_store(tile, to, stride)
 #define _tile_dpbf16ps(sums, a, b) emulated_bf16(sums, a, b)
 #define _tile_dpbusd(sums, a, b) emulated_int8(sums, a, b, 0)
@@ -101,5 +115,6 @@ static inline void emulated_int8(int sums, int a, int b, int is_signed) {
 #define cf_conv_bf16_amx emulated_conv_bf16_amx
 #define cf_conv_int8_amx emulated_conv_int8_amx
 #define cf_conv_f32_amx emulated_conv_f32_amx
+#define cf_winograd_amx emulated_winograd_amx
 
 #endif
