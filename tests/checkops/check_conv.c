@@ -179,7 +179,7 @@ static void emit(check_run *run, const shape *s, int kind, check_values values, 
     for (int i = 0; i < p->inputs; i++) one.in_gap[i] = gap;
     one.out_gap = gap;
     static const char *const value_names[CHECK_SPLIT + 1] = {"random",   "large",    "cancel",
-                                                              "denormal", "saturate", "split"};
+                                                             "denormal", "saturate", "split"};
     snprintf(one.name, sizeof one.name, "conv %.30s %s %dx%dx%dx%d o%d k%dx%d s%d g%d %s%s%s%s", s->name,
              kinds[kind].name, s->images, s->h, s->w, s->c, s->o, s->kh, s->kw, s->stride, s->groups,
              cf_act_name((cf_act)s->act),

@@ -241,13 +241,12 @@ CF_INLINE void wino_group_out(const cf_call *call, const wino_layout *l, const f
         for (int c = 0; c < panels * CF_PANEL; c += V_LANES)
             wino_transform_back(l, products + t * l->width + c, v_load(bias + panel * CF_PANEL + c),
                                 sums + (int64_t)t * WINO_OUT * l->width + c, line);
-    for (int y = 0; y < WINO_OUT; y++)
-        wino_line_out(call, l, sums + y * line, at, y, count, panel, panels, store);
+    for (int y = 0; y < WINO_OUT; y++) wino_line_out(call, l, sums + y * line, at, y, count, panel, panels, store);
 }
 
 // The 16 products of a block with a step of panels.
-static inline void wino_multiply(const cf_call *call, const wino_layout *l, const cf_conv_machine *machine, const char *inputs,
-                          float *products, int64_t tiles, int panel, int panels) {
+static inline void wino_multiply(const cf_call *call, const wino_layout *l, const cf_conv_machine *machine,
+                                 const char *inputs, float *products, int64_t tiles, int panel, int panels) {
     static const float zeros[3 * CF_PANEL] __attribute__((aligned(64)));
     int64_t row = (int64_t)l->channels * l->size, panel_bytes = row * CF_PANEL, most = machine->most_run[panels - 1];
     cf_conv_geometry g = {.group = 4 / l->size, .rows = 1, .cols = 1, .groups = (int32_t)(row / 4), .step = row};

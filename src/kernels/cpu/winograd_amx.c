@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Winograd's 3x3 convolution with FP32 accuracy on AMX tiles: winograd.h's transforms, and between them products of
-// matrices whose values are split, x = hi + mid + lo, each part bf16 (conv_amx.c says why six products of parts suffice).
+// matrices whose values are split, x = hi + mid + lo, each part bf16 (conv_amx.c says why six products of parts
+// suffice).
 //
 // Split weights are 96 bytes a pair of channels and must come from the third cache for every block of tiles, so blocks
 // should be large, and what a block needs at a time small. Hence four passes, one for each row of the 4x4 values that a
 // tile is transformed to: a pass transforms its row only, multiplies with four matrices of weights, and adds what comes
-// back to the block's sums. Rows 1 and 2, of which both lines of outputs need the sum or difference, go first; row 0 then
-// completes the upper line, row 3 the lower.
+// back to the block's sums. Rows 1 and 2, of which both lines of outputs need the sum or difference, go first; row 0
+// then completes the upper line, row 3 the lower.
 //
 // Inputs of a pass, [4][run of channels][32 tiles][32 channels][part][half of the tiles][16][32] bf16: what a tile
-// register holds lies together, in the order of use. Channels c and c + 16 of 32 are a pair, so that vectors of FP32 are
-// packed by shifts. The weights of a run of channels stay in the first cache while all tiles of the block pass by.
+// register holds lies together, in the order of use. Channels c and c + 16 of 32 are a pair, so that vectors of FP32
+// are packed by shifts. The weights of a run of channels stay in the first cache while all tiles of the block pass by.
 //
 // Packed: weight[pass][two panels][4][32 channels][part][panel][16 pairs][16 outputs][2] bf16, float bias[outputs].
 #include <stdatomic.h>
@@ -178,13 +179,13 @@ static void configure(const plan *p) {
 
 #define LOAD_INPUTS(n)                                                                                                 \
     do {                                                                                                               \
-        _tile_stream_loadd(4, in + (n) * part, 64);                                                                    \
-        _tile_stream_loadd(5, in + (n) * part + half, 64);                                                             \
+        _tile_stream_loadd(4, in + (n)*part, 64);                                                                      \
+        _tile_stream_loadd(5, in + (n)*part + half, 64);                                                               \
     } while (0)
 #define LOAD_WEIGHTS(n)                                                                                                \
     do {                                                                                                               \
-        _tile_loadd(6, weight + (n) * 2 * TILE_BYTES, 64);                                                             \
-        _tile_loadd(7, weight + ((n) * 2 + 1) * TILE_BYTES, 64);                                                       \
+        _tile_loadd(6, weight + (n)*2 * TILE_BYTES, 64);                                                               \
+        _tile_loadd(7, weight + ((n)*2 + 1) * TILE_BYTES, 64);                                                         \
     } while (0)
 #define FETCH(from, hint)                                                                                              \
     do {                                                                                                               \
@@ -194,9 +195,9 @@ static void configure(const plan *p) {
 #define DOT(step)                                                                                                      \
     do {                                                                                                               \
         _tile_dpbf16ps(0, 4, 6);                                                                                       \
-        FETCH(in + PARTS * part + (step) * 16 * LINE, _MM_HINT_T0);                                                    \
+        FETCH(in + PARTS * part + (step)*16 * LINE, _MM_HINT_T0);                                                      \
         _tile_dpbf16ps(1, 4, 7);                                                                                       \
-        FETCH(in + PARTS * part + ((step) * 16 + 8) * LINE, _MM_HINT_T0);                                              \
+        FETCH(in + PARTS * part + ((step)*16 + 8) * LINE, _MM_HINT_T0);                                                \
         _tile_dpbf16ps(2, 5, 6);                                                                                       \
         for (int line = 0; line < lines; line++, ahead += LINE) {                                                      \
             if (near)                                                                                                  \
