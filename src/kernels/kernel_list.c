@@ -12,10 +12,11 @@
     X(cf_conv_int8_avx512)                                                                                             \
     X(cf_winograd_bf16_avx512)                                                                                         \
     X(cf_conv_bf16_avx512)                                                                                             \
+    X(cf_winograd_amx)                                                                                                 \
     X(cf_winograd_avx512)                                                                                              \
+    X(cf_conv_f32_amx)                                                                                                 \
     X(cf_conv_f32_bf16_avx512)                                                                                         \
     X(cf_conv_f32_avx512)                                                                                              \
-    X(cf_conv_f32_amx) /* slower than FMA on the one AMX machine measured: docs/performance.md */                      \
     X(cf_depthwise_bf16_avx512)                                                                                        \
     X(cf_depthwise_avx512)                                                                                             \
     X(cf_depthwise_avx2)                                                                                               \

@@ -5,6 +5,7 @@
 #define CF_CHECKOPS_AMX_EMULATED_H
 
 #include <immintrin.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,21 +56,25 @@ static inline void emulated_shapes_fit(int sums, int a, int b) {
                   emulated.bytes[a] == emulated.rows[b] * 4 && emulated.rows[a]);
 }
 
+// As the instruction sums: even and odd products each from zero, their sum then joins the tile's.
 static inline void emulated_bf16(int sums, int a, int b) {
     emulated_shapes_fit(sums, a, b);
     for (int m = 0; m < emulated.rows[sums]; m++)
-        for (int k = 0; k < emulated.rows[b]; k++)
-            for (int n = 0; n < emulated.bytes[sums] / 4; n++)
+        for (int n = 0; n < emulated.bytes[sums] / 4; n++) {
+            float part[2] = {0, 0}, sum;
+            for (int k = 0; k < emulated.rows[b]; k++)
                 for (int i = 0; i < 2; i++) {
                     uint32_t left = 0, right = 0;
-                    float x, y, sum;
+                    float x, y;
                     memcpy((char *)&left + 2, emulated.data[a][m] + k * 4 + i * 2, 2);
                     memcpy((char *)&right + 2, emulated.data[b][k] + n * 4 + i * 2, 2);
                     memcpy(&x, &left, 4), memcpy(&y, &right, 4);
-                    memcpy(&sum, emulated.data[sums][m] + n * 4, 4);
-                    sum += x * y;
-                    memcpy(emulated.data[sums][m] + n * 4, &sum, 4);
+                    part[i] = fmaf(x, y, part[i]);
                 }
+            memcpy(&sum, emulated.data[sums][m] + n * 4, 4);
+            sum += part[0] + part[1];
+            memcpy(emulated.data[sums][m] + n * 4, &sum, 4);
+        }
 }
 
 static inline void emulated_int8(int sums, int a, int b, int is_signed) {
@@ -111,5 +116,6 @@ static inline void emulated_int8(int sums, int a, int b, int is_signed) {
 #define cf_conv_int8_amx emulated_conv_int8_amx
 #define cf_conv_f32_amx emulated_conv_f32_amx
 #define cf_attention_bf16_amx emulated_attention_bf16_amx
+#define cf_winograd_amx emulated_winograd_amx
 
 #endif

@@ -178,7 +178,8 @@ static void emit(check_run *run, const shape *s, int kind, check_values values, 
     if (seed % 4) p->constant[1] = (cf_constant){NULL, 1, {s->o}};
     for (int i = 0; i < p->inputs; i++) one.in_gap[i] = gap;
     one.out_gap = gap;
-    static const char *const value_names[CHECK_VALUES] = {"random", "large", "cancel", "denormal", "saturate"};
+    static const char *const value_names[CHECK_SPLIT + 1] = {"random",   "large",    "cancel",
+                                                             "denormal", "saturate", "split"};
     snprintf(one.name, sizeof one.name, "conv %.30s %s %dx%dx%dx%d o%d k%dx%d s%d g%d %s%s%s%s", s->name,
              kinds[kind].name, s->images, s->h, s->w, s->c, s->o, s->kh, s->kw, s->stride, s->groups,
              cf_act_name((cf_act)s->act),
@@ -261,6 +262,9 @@ static void cases(check_run *run) {
         {"map", 2, 5, 5, 64, 64, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0, 0},
         {"map", 1, 20, 20, 32, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_GELU, 0, 0},
         {"map", 1, 11, 13, 32, 64, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SIGMOID, 0, 0},
+        {"map", 1, 35, 37, 32, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0, 0},
+        {"map", 2, 7, 9, 160, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_RELU, 0, 0},
+        {"map", 1, 19, 8, 256, 96, 3, 3, 1, {0}, 1, CF_ACT_SILU, 1, 0},
         {"coarse", 1, 8, 40, 24, 40, 1, 1, 1, {0}, 1, CF_ACT_SILU, 0, 1},
         {"coarse", 2, 6, 34, 40, 48, 1, 1, 1, {0}, 1, CF_ACT_RELU, 1, 1},
         {"coarse", 1, 10, 18, 16, 16, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0, 1},
@@ -288,19 +292,22 @@ static void cases(check_run *run) {
         for (int values = 1; values < CHECK_VALUES; values++)
             for (int kind = 0; kind < PLAIN_KINDS; kind++, seed++)
                 emit(run, &odd[i], kind, (check_values)values, 0, halo, seed);
+        emit(run, &odd[i], 0, CHECK_SPLIT, 0, halo, seed++); // every product errs alike if one of parts is missing
     }
 }
 
 // The AMX kernels on emulated tiles (amx_emulated.h). They ask for less of the CPU than the real ones.
-extern const cf_kernel emulated_conv_bf16_amx, emulated_conv_int8_amx, emulated_conv_f32_amx;
-static cf_kernel emulated[3];
-static const cf_kernel *const extra[] = {&emulated[0], &emulated[1], &emulated[2], NULL};
+extern const cf_kernel emulated_conv_bf16_amx, emulated_conv_int8_amx, emulated_conv_f32_amx, emulated_winograd_amx;
+enum { EMULATED = 4 };
+static cf_kernel emulated[EMULATED];
+static const cf_kernel *const extra[EMULATED + 1] = {&emulated[0], &emulated[1], &emulated[2], &emulated[3], NULL};
 
 static void cases_and_emulated(check_run *run) {
     emulated[0] = emulated_conv_bf16_amx, emulated[0].name = "conv_bf16_amx emulated";
     emulated[1] = emulated_conv_int8_amx, emulated[1].name = "conv_int8_amx emulated";
     emulated[2] = emulated_conv_f32_amx, emulated[2].name = "conv_f32_amx emulated";
-    for (int i = 0; i < 3; i++) emulated[i].cpu &= ~(uint32_t)(CF_CPU_AMX_BF16 | CF_CPU_AMX_INT8);
+    emulated[3] = emulated_winograd_amx, emulated[3].name = "conv_winograd_amx emulated";
+    for (int i = 0; i < EMULATED; i++) emulated[i].cpu &= ~(uint32_t)(CF_CPU_AMX_BF16 | CF_CPU_AMX_INT8);
     cases(run);
 }
 

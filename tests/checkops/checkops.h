@@ -44,7 +44,8 @@ typedef enum check_values {
     CHECK_CANCEL,   // neighbours of equal size and opposite sign: sums near zero
     CHECK_DENORMAL, // 1e-39 among ordinary values
     CHECK_SATURATE, // everything at the ends of the range
-    CHECK_VALUES
+    CHECK_VALUES,
+    CHECK_SPLIT = CHECK_VALUES // one value of which the third bf16 part is large: of convolutions only
 } check_values;
 
 typedef struct check_case {

@@ -9,7 +9,7 @@
 #include "base/cpu.h"
 #include "base/half.h"
 
-enum { CF_SPLIT_PARTS = 3 };
+enum { CF_SPLIT_PARTS = 3, LEAST_OUTPUTS = 256 };
 
 CF_AMX_MULTIPLIES(multiply_split, CF_AMX_SPLIT)
 
@@ -45,7 +45,8 @@ static const char *refuse_split(const cf_problem *problem) {
     cf_conv_geometry g;
     split_problem(problem, &split);
     cf_conv_geometry_make(&split, 1, &g);
-    if (problem->in[0].c % 16) return "channels are not a multiple of 16";
+    if (problem->in[0].c % 32) return "channels are not a multiple of 32";
+    if (problem->out[0].c < LEAST_OUTPUTS) return "too few outputs to pay for splitting the input";
     return cf_amx_refuse(&g);
 }
 

@@ -63,33 +63,39 @@ static const char *wino_refuse(const cf_problem *problem, cf_dtype dtype) {
     return NULL;
 }
 
-static size_t wino_packed_size(const cf_problem *problem) {
+static inline size_t wino_packed_size(const cf_problem *problem) {
     wino_layout l;
     wino_layout_make(problem, 1, 1, &l);
     return (size_t)l.panels * CF_PANEL * ((size_t)WINO_PRODUCTS * (size_t)l.channels * (size_t)l.size + sizeof(float));
 }
 
-static void wino_pack(const cf_problem *problem, void *packed) {
+// The 3x3 weights of a pair of channels, transformed.
+static inline void wino_transform_weights(const float *w, float *to) {
+    static const double g[WINO_IN][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+    for (int i = 0; i < WINO_IN; i++) {
+        double row[3];
+        for (int x = 0; x < 3; x++)
+            row[x] = g[i][0] * (double)w[x] + g[i][1] * (double)w[3 + x] + g[i][2] * (double)w[6 + x];
+        for (int k = 0; k < WINO_IN; k++)
+            to[i * WINO_IN + k] = (float)(row[0] * g[k][0] + row[1] * g[k][1] + row[2] * g[k][2]);
+    }
+}
+
+static inline void wino_pack(const cf_problem *problem, void *packed) {
     wino_layout l;
     wino_layout_make(problem, 1, 1, &l);
-    static const double g[WINO_IN][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
     memset(packed, 0, wino_packed_size(problem));
     size_t channels = (size_t)l.channels, matrix = (size_t)l.panels * channels * CF_PANEL, group = 4 / (size_t)l.size;
     size_t inputs = (size_t)problem->in[0].c, outputs = (size_t)problem->out[0].c;
     for (size_t o = 0; o < outputs; o++)
         for (size_t c = 0; c < inputs; c++) {
-            const float *w = problem->constant[0].data + (o * inputs + c) * 9;
+            float value[WINO_PRODUCTS];
+            wino_transform_weights(problem->constant[0].data + (o * inputs + c) * 9, value);
             size_t at = (o / CF_PANEL * channels + c / group * group) * CF_PANEL + o % CF_PANEL * group + c % group;
-            for (int i = 0; i < WINO_IN; i++) {
-                double row[3];
-                for (int x = 0; x < 3; x++)
-                    row[x] = g[i][0] * (double)w[x] + g[i][1] * (double)w[3 + x] + g[i][2] * (double)w[6 + x];
-                for (int k = 0; k < WINO_IN; k++) {
-                    float value = (float)(row[0] * g[k][0] + row[1] * g[k][1] + row[2] * g[k][2]);
-                    uint16_t half = cf_f32_to_bf16(value);
-                    memcpy((char *)packed + ((size_t)(i * WINO_IN + k) * matrix + at) * (size_t)l.size,
-                           group == 1 ? (const void *)&value : (const void *)&half, (size_t)l.size);
-                }
+            for (size_t f = 0; f < WINO_PRODUCTS; f++) {
+                uint16_t half = cf_f32_to_bf16(value[f]);
+                memcpy((char *)packed + (f * matrix + at) * (size_t)l.size,
+                       group == 1 ? (const void *)&value[f] : (const void *)&half, (size_t)l.size);
             }
         }
     float *bias = (float *)((char *)packed + WINO_PRODUCTS * matrix * (size_t)l.size);
@@ -114,36 +120,55 @@ typedef struct {
     int64_t n, y, x; // image, first output row and column
 } wino_place;
 
-static wino_place wino_place_of(const wino_layout *l, int64_t tile) {
+static inline wino_place wino_place_of(const wino_layout *l, int64_t tile) {
     int64_t line = tile / l->across;
     return (wino_place){line / l->down, line % l->down * WINO_OUT, tile % l->across * WINO_OUT};
+}
+
+// Where a tile's 4x4 inputs are.
+typedef struct {
+    const char *first;   // of the 16, which may lie beyond the border
+    int64_t row, pixel;  // bytes
+    int64_t top, left;   // of the first
+    int32_t h, w, whole; // of the image; whole: all 16 can be read, be it from the halo, which is zero
+} wino_window;
+
+CF_INLINE wino_window wino_window_of(const cf_call *call, wino_place at) {
+    const cf_tensor *in = &call->in[0];
+    const cf_conv_attr *attr = &call->problem->attr.conv;
+    int64_t top = at.y - attr->pad_top, left = at.x - attr->pad_left, size = cf_dtype_size(in->dtype);
+    int whole = top >= -in->halo && left >= -in->halo && top + WINO_IN <= in->h + in->halo &&
+                left + WINO_IN <= in->w + in->halo;
+    return (wino_window){(const char *)in->data + (at.n * in->image + top * in->row + left * in->pixel) * size,
+                         in->row * size,
+                         in->pixel * size,
+                         top,
+                         left,
+                         in->h,
+                         in->w,
+                         whole};
+}
+
+// `lanes` channels from c on of input (y, x) of a tile.
+CF_INLINE v_f32 wino_read(cf_dtype dtype, const wino_window *in, int y, int x, int c, int lanes) {
+    const char *pixel = in->first + y * in->row + x * in->pixel + c * cf_dtype_size(dtype);
+    if (in->whole && lanes == V_LANES) return v_read(pixel, dtype, V_LANES, v_zero(), v_set_i32(0));
+    if (in->whole || (in->top + y >= 0 && in->left + x >= 0 && in->top + y < in->h && in->left + x < in->w))
+        return v_read(pixel, dtype, lanes, v_zero(), v_set_i32(0));
+    return v_zero();
 }
 
 // One tile: all channels, to matrix[16][tile][channels].
 CF_INLINE void wino_transform_in(cf_dtype dtype, const cf_call *call, const wino_layout *l, wino_place at, char *to) {
     const cf_tensor *in = &call->in[0];
-    const cf_conv_attr *attr = &call->problem->attr.conv;
-    int64_t top = at.y - attr->pad_top, left = at.x - attr->pad_left;
-    int inside = top >= 0 && left >= 0 && top + WINO_IN <= in->h && left + WINO_IN <= in->w;
-    int size = cf_dtype_size(dtype);
-    const char *from = (const char *)in->data + (at.n * in->image + top * in->row + left * in->pixel) * size;
-    v_f32 one = v_set(1);
-    v_i32 none = v_set_i32(0);
+    wino_window window = wino_window_of(call, at);
     for (int c = 0; c < l->channels; c += V_LANES) {
         int lanes = in->c - c < V_LANES ? (in->c - c < 0 ? 0 : in->c - c) : V_LANES;
         v_f32 part[WINO_PRODUCTS], d[WINO_IN], value[WINO_IN];
 #pragma GCC unroll 4
         for (int x = 0; x < WINO_IN; x++) {
 #pragma GCC unroll 4
-            for (int y = 0; y < WINO_IN; y++) {
-                const char *pixel = from + (y * in->row + x * in->pixel + c) * size;
-                if (inside && lanes == V_LANES)
-                    d[y] = v_read(pixel, dtype, V_LANES, one, none);
-                else if (top + y >= 0 && left + x >= 0 && top + y < in->h && left + x < in->w)
-                    d[y] = v_read(pixel, dtype, lanes, one, none);
-                else
-                    d[y] = v_zero();
-            }
+            for (int y = 0; y < WINO_IN; y++) d[y] = wino_read(dtype, &window, y, x, c, lanes);
             wino_forward(d, part + x, WINO_IN);
         }
 #pragma GCC unroll 4
@@ -151,7 +176,8 @@ CF_INLINE void wino_transform_in(cf_dtype dtype, const cf_call *call, const wino
             wino_forward(part + i * WINO_IN, value, 1);
 #pragma GCC unroll 4
             for (int k = 0; k < WINO_IN; k++)
-                v_write(to + ((i * WINO_IN + k) * l->in_matrix + c) * size, dtype, V_LANES, value[k], one, none);
+                v_write(to + ((i * WINO_IN + k) * l->in_matrix + c) * l->size, dtype, V_LANES, value[k], v_zero(),
+                        v_set_i32(0));
         }
     }
 }
@@ -176,40 +202,51 @@ CF_INLINE void wino_transform_back(const wino_layout *l, const float *from, v_f3
     }
 }
 
-// Tiles first..first+count of a block, which lie side by side on one line of tiles, and one step of panels: back, and
-// out.
+// Sums of one line of outputs, those of `count` tiles side by side from `at` on, y below its first line: out.
+CF_INLINE void wino_line_out(const cf_call *call, const wino_layout *l, const float *sums, wino_place at, int y,
+                             int count, int panel, int panels, void (*store)(const cf_conv_store *)) {
+    const cf_tensor *out = &call->out[0], *add = &call->in[1];
+    if (at.y + y >= out->h) return;
+    int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype), first = panel * CF_PANEL;
+    int64_t pixels = out->w - at.x < count * WINO_OUT ? out->w - at.x : count * WINO_OUT;
+    cf_conv_store s = {.sums = sums,
+                       .out = (char *)cf_tensor_at(out, at.n, at.y + y, at.x) + first * out_size,
+                       .add = call->problem->inputs > 1
+                                  ? (const char *)cf_tensor_at(add, at.n, at.y + y, at.x) + first * add_size
+                                  : NULL,
+                       .out_pixel = out->pixel * out_size,
+                       .add_pixel = add->pixel * add_size,
+                       .pixels = (int32_t)pixels,
+                       .channels = out->c - first < panels * CF_PANEL ? out->c - first : panels * CF_PANEL,
+                       .width = l->width,
+                       .attr = &call->problem->attr.conv,
+                       .out_tensor = out,
+                       .add_tensor = add};
+    store(&s);
+}
+
+// How many tiles from `tile` on are transformed back together: up to `last`, side by side on one line.
+CF_INLINE int wino_group_of(const wino_layout *l, wino_place at, int64_t tile, int64_t last) {
+    int64_t count = l->across - at.x / WINO_OUT;
+    if (count > WINO_GROUP) count = WINO_GROUP;
+    return (int)(count < last - tile ? count : last - tile);
+}
+
+// `count` tiles side by side and one step of panels: back, and out.
 CF_INLINE void wino_group_out(const cf_call *call, const wino_layout *l, const float *products, const float *bias,
                               wino_place at, int count, int panel, int panels, void (*store)(const cf_conv_store *)) {
-    const cf_tensor *out = &call->out[0], *add = &call->in[1];
     float sums[WINO_OUT * WINO_GROUP * WINO_OUT * 2 * CF_PANEL] __attribute__((aligned(64)));
     int64_t line = (int64_t)count * WINO_OUT * l->width;
     for (int t = 0; t < count; t++)
         for (int c = 0; c < panels * CF_PANEL; c += V_LANES)
             wino_transform_back(l, products + t * l->width + c, v_load(bias + panel * CF_PANEL + c),
                                 sums + (int64_t)t * WINO_OUT * l->width + c, line);
-    int out_size = cf_dtype_size(out->dtype), add_size = cf_dtype_size(add->dtype), first = panel * CF_PANEL;
-    int64_t pixels = out->w - at.x < count * WINO_OUT ? out->w - at.x : count * WINO_OUT;
-    for (int y = 0; y < WINO_OUT && at.y + y < out->h; y++) {
-        cf_conv_store s = {.sums = sums + y * line,
-                           .out = (char *)cf_tensor_at(out, at.n, at.y + y, at.x) + first * out_size,
-                           .add = call->problem->inputs > 1
-                                      ? (const char *)cf_tensor_at(add, at.n, at.y + y, at.x) + first * add_size
-                                      : NULL,
-                           .out_pixel = out->pixel * out_size,
-                           .add_pixel = add->pixel * add_size,
-                           .pixels = (int32_t)pixels,
-                           .channels = out->c - first < panels * CF_PANEL ? out->c - first : panels * CF_PANEL,
-                           .width = l->width,
-                           .attr = &call->problem->attr.conv,
-                           .out_tensor = out,
-                           .add_tensor = add};
-        store(&s);
-    }
+    for (int y = 0; y < WINO_OUT; y++) wino_line_out(call, l, sums + y * line, at, y, count, panel, panels, store);
 }
 
 // The 16 products of a block with a step of panels.
-static void wino_multiply(const cf_call *call, const wino_layout *l, const cf_conv_machine *machine, const char *inputs,
-                          float *products, int64_t tiles, int panel, int panels) {
+static inline void wino_multiply(const cf_call *call, const wino_layout *l, const cf_conv_machine *machine,
+                                 const char *inputs, float *products, int64_t tiles, int panel, int panels) {
     static const float zeros[3 * CF_PANEL] __attribute__((aligned(64)));
     int64_t row = (int64_t)l->channels * l->size, panel_bytes = row * CF_PANEL, most = machine->most_run[panels - 1];
     cf_conv_geometry g = {.group = 4 / l->size, .rows = 1, .cols = 1, .groups = (int32_t)(row / 4), .step = row};
@@ -228,7 +265,7 @@ static void wino_multiply(const cf_call *call, const wino_layout *l, const cf_co
         }
 }
 
-static size_t wino_scratch_of_one(const wino_layout *l) {
+static inline size_t wino_scratch_of_one(const wino_layout *l) {
     return WINO_PRODUCTS * ((size_t)l->in_matrix * (size_t)l->size + (size_t)l->out_matrix * sizeof(float));
 }
 
@@ -255,9 +292,7 @@ CF_INLINE void wino_run(cf_dtype dtype, const cf_call *call, const cf_team *team
             wino_multiply(call, &l, machine, inputs, products, last - first, panel, panels);
             for (int64_t t = first, count; t < last; t += count) {
                 wino_place at = wino_place_of(&l, t);
-                count = l.across - at.x / WINO_OUT; // to the end of the line of tiles
-                if (count > WINO_GROUP) count = WINO_GROUP;
-                if (count > last - t) count = last - t;
+                count = wino_group_of(&l, at, t, last);
                 wino_group_out(call, &l, products + (t - first) * l.width, bias, at, (int)count, panel, panels,
                                machine->store);
             }
@@ -265,7 +300,7 @@ CF_INLINE void wino_run(cf_dtype dtype, const cf_call *call, const cf_team *team
     }
 }
 
-static size_t wino_scratch(const cf_problem *problem, int most_panels) {
+static inline size_t wino_scratch(const cf_problem *problem, int most_panels) {
     wino_layout l;
     wino_layout_make(problem, problem->images, most_panels, &l);
     return (size_t)problem->threads * wino_scratch_of_one(&l);
