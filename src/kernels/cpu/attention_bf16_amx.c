@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "base/cpu.h"
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/simd_avx512.h"
 
 #include "kernels/cpu/rows.h"
@@ -70,11 +71,6 @@ static size_t head_words(const head *h) {
 static size_t scratch_size(const cf_problem *problem) {
     head h = head_of(problem);
     return (size_t)problem->threads * head_words(&h) * sizeof(uint32_t);
-}
-
-// GCC 12 does not know that tiles read memory: before they do, what was stored there must not wait, or be left out.
-CF_INLINE void finish_stores(const void *to) {
-    __asm__ volatile("" ::"r"(to) : "memory");
 }
 
 static const uint16_t *row_of(const cf_tensor *tensor, int n, int row, int first) {
@@ -136,7 +132,7 @@ static void pack_head(const cf_call *call, const head *h, int n, int first) {
         int left = h->count - s;
         _mm512_store_si512(h->present + s / 2, _mm512_maskz_set1_epi16(left < KEYS ? (1u << left) - 1 : ~0u, 0x3f80));
     }
-    finish_stores(h->keys);
+    cf_before_tiles(h->keys);
 }
 
 static void pack_queries(const cf_call *call, const head *h, int n, int first, int t, int present, block *b) {
@@ -148,20 +144,13 @@ static void pack_queries(const cf_call *call, const head *h, int n, int first, i
         transpose(row);
         for (int i = 0; i < TILE; i++) _mm512_store_si512(b->queries[part] + i * TILE, row[i]);
     }
-    finish_stores(b);
+    cf_before_tiles(b);
 }
 
-typedef struct __attribute__((packed)) {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t bytes[16];
-    uint8_t rows[16];
-} tile_config;
-
 static void configure(void) {
-    tile_config config = {.palette = 1};
-    for (int i = 0; i < 8; i++) config.rows[i] = i < TOTALS ? TILE : 1, config.bytes[i] = 64;
-    finish_stores(&config);
-    _tile_loadconfig(&config);
+    uint8_t rows[8];
+    for (int i = 0; i < 8; i++) rows[i] = i < TOTALS ? TILE : 1;
+    cf_tiles_configure(rows, (const uint16_t[8]){64, 64, 64, 64, 64, 64, 64, 64});
 }
 
 // The tile SCORES: TILE keys from s on by the queries.
@@ -221,7 +210,7 @@ CF_INLINE void soften(const float *scores, uint32_t *weights, v_f32 scale, v_f32
 // Adds the values of keys s .. s+KEYS-1 times their weights to sums, and the weights to totals.
 CF_INLINE void weigh(const head *h, int s, const uint32_t *weights) {
     const uint32_t *values = h->values + (size_t)(s / KEYS) * (size_t)h->tiles * WORDS;
-    finish_stores(weights);
+    cf_before_tiles(weights);
     _tile_loadd(RIGHT, weights, 64);
     _tile_loadd(PRESENT, h->present + s / 2, 64);
     _tile_dpbf16ps(TOTALS, PRESENT, RIGHT);

@@ -16,9 +16,9 @@
 #ifndef CF_KERNELS_CPU_CONV_AMX_H
 #define CF_KERNELS_CPU_CONV_AMX_H
 
-#include <stdatomic.h>
 #include <string.h>
 
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/conv_amx_finish.h"
 
 enum {
@@ -554,21 +554,12 @@ static void cf_amx_by_weights(cf_amx_work *w, const cf_amx_share *share, float *
     }
 }
 
-typedef struct __attribute__((packed)) {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t bytes[16];
-    uint8_t rows[16];
-} cf_tile_config;
-
 // Sums in tiles 0..3, input in 4 and 5, weights in 6 and 7.
 static void cf_amx_configure(const cf_amx_conv *p) {
-    cf_tile_config config = {.palette = 1};
-    for (int i = 0; i < 4; i++) config.rows[i] = (uint8_t)p->rows, config.bytes[i] = 64;
-    for (int i = 4; i < 6; i++) config.rows[i] = (uint8_t)p->rows, config.bytes[i] = (uint16_t)(p->chunk * 4);
-    for (int i = 6; i < 8; i++) config.rows[i] = (uint8_t)p->chunk, config.bytes[i] = 64;
-    atomic_signal_fence(memory_order_seq_cst); // GCC 12 takes the stores for dead
-    __asm__ volatile("" ::"r"(&config) : "memory");
-    _tile_loadconfig(&config);
+    uint8_t in = (uint8_t)p->rows, weight = (uint8_t)p->chunk;
+    uint16_t in_bytes = (uint16_t)(p->chunk * 4);
+    cf_tiles_configure((const uint8_t[8]){in, in, in, in, in, in, weight, weight},
+                       (const uint16_t[8]){64, 64, 64, 64, in_bytes, in_bytes, 64, 64});
 }
 
 // quantised: sums are int32, to be scaled.

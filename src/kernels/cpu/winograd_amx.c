@@ -14,9 +14,8 @@
 // are packed by shifts. The weights of a run of channels stay in the first cache while all tiles of the block pass by.
 //
 // Packed: weight[pass][two panels][4][32 channels][part][panel][16 pairs][16 outputs][2] bf16, float bias[outputs].
-#include <stdatomic.h>
-
 #include "base/cpu.h"
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/simd_avx512.h"
 
 #include "kernels/cpu/winograd.h"
@@ -162,19 +161,11 @@ CF_INLINE void transform_in(const cf_call *call, const plan *p, wino_place at, i
         }
 }
 
-typedef struct __attribute__((packed)) {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t bytes[16];
-    uint8_t rows[16];
-} tile_config;
-
 // Sums in tiles 0..3, inputs in 4 and 5, weights in 6 and 7.
 static void configure(const plan *p) {
-    tile_config config = {.palette = 1};
-    for (int i = 0; i < 8; i++) config.rows[i] = (uint8_t)(i < 6 ? p->rows : CHUNK / 2), config.bytes[i] = 64;
-    atomic_signal_fence(memory_order_seq_cst); // GCC 12 takes the stores for dead
-    __asm__ volatile("" ::"r"(&config) : "memory");
-    _tile_loadconfig(&config);
+    uint8_t in = (uint8_t)p->rows, weight = CHUNK / 2;
+    cf_tiles_configure((const uint8_t[8]){in, in, in, in, in, in, weight, weight},
+                       (const uint16_t[8]){64, 64, 64, 64, 64, 64, 64, 64});
 }
 
 #define LOAD_INPUTS(n)                                                                                                 \
