@@ -300,12 +300,29 @@ static void forged_plan_files_are_refused(void **state) {
     unlink(path);
 }
 
+// Small networks run several images at once, large ones one, more where there are many threads; a GPU takes the batch.
+static void chunks_follow_the_work(void **state) {
+    (void)state;
+    cf_plan_request request = {.batch = 8, .threads = 2, .target = {.backend = CF_CPU}};
+    assert_int_equal(cf_plan_chunk(&request, 0), 8);
+    assert_int_equal(cf_plan_chunk(&request, 0.8e9), 8);
+    assert_int_equal(cf_plan_chunk(&request, 3e9), 2);
+    assert_int_equal(cf_plan_chunk(&request, 200e9), 1);
+    request.threads = 16;
+    assert_int_equal(cf_plan_chunk(&request, 200e9), 4);
+    request.threads = 64;
+    assert_int_equal(cf_plan_chunk(&request, 200e9), 8);
+    request.target.backend = CF_CUDA;
+    request.threads = 2;
+    assert_int_equal(cf_plan_chunk(&request, 200e9), 8);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_never_overlaps),         cmocka_unit_test(passes_shrink_and_threads_agree),
         cmocka_unit_test(plan_files_run_as_built),       cmocka_unit_test(damaged_plan_files_are_refused),
         cmocka_unit_test(forged_plan_files_are_refused), cmocka_unit_test(boxes_stay_exact),
-        cmocka_unit_test(tuned_plans_keep_their_times),
+        cmocka_unit_test(tuned_plans_keep_their_times),  cmocka_unit_test(chunks_follow_the_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,11 +54,11 @@ typedef struct cf_amx_conv {
     const float *bias, *scale;
     const void *start; // what sums start from, a number an output
 
-    int32_t chunk, chunks, rows;                // groups in a tile; tiles in a K run; pixels in a tile
-    int32_t steps, stretch;                     // tiles in K; those of one part of K
-    int32_t weights_outside;                    // 1: the order for large weights
-    int64_t run;                                // blocks of pixels that meet a part of the weights before the next
-    int32_t weights_stay;                       // 1: all weights of a thread fit into the first cache
+    int32_t chunk, chunks, rows; // groups in a tile; tiles in a K run; pixels in a tile
+    int32_t steps, stretch;      // tiles in K; those of one part of K
+    int32_t weights_outside;     // 1: the order for large weights
+    int64_t run;                 // blocks of pixels that meet a part of the weights before the next
+    int32_t weights_stay;        // 1: they are loaded so that they stay in the first cache, 0: so that they pass it
     int32_t store_pixels, store_turn;           // of the block before: written at a time, steps left out between
     int64_t line_width, lines, lines_per_image; // of the lines that tiles are cut from: the output's, or joined ones
     int64_t pitch;                              // positions from one output line to the next in such a line
