@@ -79,7 +79,7 @@ static cfine_status assign_int8(cf_graph *graph, const cf_calibration *calibrati
                                 cfine_error *error) {
     if (request->target.backend == CF_CPU) return cf_assign_int8(graph, calibration, 0, error);
     cf_pricer *pricer;
-    CF_TRY(cf_pricer_create(request, graph, &pricer, error));
+    CF_TRY(cf_pricer_create(request, &pricer, error));
     cfine_status status = cf_assign_int8_by_price(graph, calibration, pricer, error);
     cf_pricer_destroy(pricer);
     return status;

@@ -58,6 +58,9 @@ cfine_status cf_session_create(cf_plan *plan, const cf_session_options *options,
 cfine_status cf_session_fitting(const cf_plan *plan, int gpu, int sessions, int *images, cfine_error *err);
 void cf_session_destroy(cf_session *session); // NULL is allowed
 
+// Sets waits[step]: 0 where a step touches nothing that the steps since the last meeting of the threads write or read.
+void cf_session_find_barriers(const cf_plan *plan, int threads, uint8_t *waits);
+
 // Runs all steps for `images` images (1..batch) whose pixels are where `from` says; the results are in `logits`
 // [1, queries, labels] and `boxes` [1, queries, 4]. The caller holds the lock. Only a GPU can fail.
 cfine_status cf_session_forward(cf_session *session, int images, cf_pixels_from from, cfine_error *err);
