@@ -27,7 +27,7 @@ typedef struct {
 
 struct cf_pool {
     int threads, started;
-    meeting *meetings; // by lane: threads + 1
+    meeting *meetings;  // by lane: threads + 1
     pthread_t *workers; // threads - 1
     cf_pool_task task;
     void *arg;

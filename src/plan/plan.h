@@ -125,8 +125,8 @@ typedef struct cf_buffer {
 } cf_buffer;
 
 typedef struct cf_placement {
-    cf_place *places;   // by value
-    cf_buffer *buffers; // by value; used for roots only
+    cf_place *places;                     // by value
+    cf_buffer *buffers;                   // by value; used for roots only
     int64_t workspace_bytes, whole_bytes; // see cf_plan
 } cf_placement;
 

@@ -318,8 +318,8 @@ static cfine_status read_about(const about *record, const char *name, cf_plan *p
         plan->whole_bytes < 0 || plan->whole_bytes > plan->workspace_bytes ||
         !tensor_fits(&plan->input.tensor, plan->input.offset, plan, 1) ||
         !tensor_fits(&plan->logits.tensor, plan->logits.offset, plan, 1) ||
-        !tensor_fits(&plan->boxes.tensor, plan->boxes.offset, plan, 1) ||
-        plan->input.tensor.c < 3 || plan->input.tensor.dtype != CF_F32 || plan->logits.tensor.dtype != CF_F32 ||
+        !tensor_fits(&plan->boxes.tensor, plan->boxes.offset, plan, 1) || plan->input.tensor.c < 3 ||
+        plan->input.tensor.dtype != CF_F32 || plan->logits.tensor.dtype != CF_F32 ||
         plan->boxes.tensor.dtype != CF_F32 || plan->logits.tensor.w != plan->queries ||
         plan->logits.tensor.c != plan->labels || plan->boxes.tensor.w != plan->queries || plan->boxes.tensor.c != 4)
         return damaged(name, "description", err);

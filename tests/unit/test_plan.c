@@ -99,7 +99,8 @@ static float *run_plan(cf_plan *plan, int images, int threads) {
 }
 
 // Passes leave fewer steps; many threads without most barriers give bit for bit what one gives, also where they split
-// into lanes with an image each (two threads: lanes of one; four: of two for two images) and where images are left over.
+// into lanes with an image each (two threads: lanes of one; four: of two for two images) and where images are left
+// over.
 static void passes_shrink_and_threads_agree(void **state) {
     (void)state;
     enum { BATCH = 5 };
