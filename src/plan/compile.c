@@ -98,12 +98,15 @@ static cfine_status add_border(cf_plan *plan, const cf_graph *graph, const cf_pl
     return CFINE_OK;
 }
 
-// Zeroes the border of a buffer that the node `first` is the first to write.
+// Zeroes the border of a buffer that the node `first` is the first to write. What holds the whole batch has its memory
+// for itself, which sessions begin with zeroes.
 static cfine_status add_halo_steps(cf_plan *plan, const cf_graph *graph, const cf_placement *placement, int32_t first,
                                    cfine_error *err) {
     for (int32_t v = 0; v < graph->value_count; v++) {
         const cf_buffer *buffer = &placement->buffers[v];
-        if (placement->places[v].root != v || !buffer->bytes || !buffer->halo || buffer->first != first) continue;
+        if (placement->places[v].root != v || !buffer->bytes || !buffer->halo || buffer->first != first ||
+            buffer->placed)
+            continue;
         CF_TRY(add_border(plan, graph, placement, v, err));
     }
     return CFINE_OK;

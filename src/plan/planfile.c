@@ -290,6 +290,12 @@ static char *take_name(const char **names, const char *end) {
     return name;
 }
 
+// 1 if images can be written into it: network_input.c.
+static int input_is_known(const cf_tensor *input, cf_backend backend) {
+    if (input->dtype == CF_F32) return input->c == 3 && input->pixel == 3;
+    return input->dtype == CF_BF16 && backend == CF_CPU && input->c == 4 && input->pixel == 4 && input->scale > 0;
+}
+
 static cfine_status read_about(const about *record, const char *name, cf_plan *plan, cfine_error *err) {
     plan->request = record->request;
     plan->request.ordinal = 0; // which GPU is the opener's choice
@@ -318,8 +324,8 @@ static cfine_status read_about(const about *record, const char *name, cf_plan *p
         plan->whole_bytes < 0 || plan->whole_bytes > plan->workspace_bytes ||
         !tensor_fits(&plan->input.tensor, plan->input.offset, plan, 1) ||
         !tensor_fits(&plan->logits.tensor, plan->logits.offset, plan, 1) ||
-        !tensor_fits(&plan->boxes.tensor, plan->boxes.offset, plan, 1) || plan->input.tensor.c < 3 ||
-        plan->input.tensor.dtype != CF_F32 || plan->logits.tensor.dtype != CF_F32 ||
+        !tensor_fits(&plan->boxes.tensor, plan->boxes.offset, plan, 1) ||
+        !input_is_known(&plan->input.tensor, plan->request.target.backend) || plan->logits.tensor.dtype != CF_F32 ||
         plan->boxes.tensor.dtype != CF_F32 || plan->logits.tensor.w != plan->queries ||
         plan->logits.tensor.c != plan->labels || plan->boxes.tensor.w != plan->queries || plan->boxes.tensor.c != 4)
         return damaged(name, "description", err);
