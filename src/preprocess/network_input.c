@@ -53,8 +53,8 @@ AVX512 static void weave_avx512(const float *const plane[3], int64_t pixels, flo
     int64_t x = 0;
     for (; x + 16 <= pixels; x += 16)
         for (int k = 0; k < 3; k++) {
-            __m512 two = _mm512_permutex2var_ps(_mm512_loadu_ps(plane[0] + x), from_two[k],
-                                                _mm512_loadu_ps(plane[1] + x));
+            __m512 two =
+                _mm512_permutex2var_ps(_mm512_loadu_ps(plane[0] + x), from_two[k], _mm512_loadu_ps(plane[1] + x));
             __m512 all = _mm512_mask_permutexvar_ps(two, third[k], from_third[k], _mm512_loadu_ps(plane[2] + x));
             _mm512_storeu_ps(out + 3 * x + 16 * k, all);
         }
@@ -66,8 +66,7 @@ AVX512 static void weave_avx512(const float *const plane[3], int64_t pixels, flo
 AVX512 static inline __m512i half_of(__m512 value) {
     __m512i bits = _mm512_castps_si512(value);
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    __m512i rounded =
-        _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+    __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
     __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
     return _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0));
 }

@@ -15,8 +15,7 @@ static int takes_narrow(const cf_graph *graph, const cf_node *node) {
 // Weights [o, 3, kh, kw] to [o, 4, kh, kw] in the unit of the input.
 static cfine_status widen(cf_graph *graph, cf_node *conv, cfine_error *err) {
     cf_constant *from = &conv->constants[0];
-    cf_constant wide =
-        cf_constant_create(graph, 4, (int32_t[]){from->shape[0], 4, from->shape[2], from->shape[3]});
+    cf_constant wide = cf_constant_create(graph, 4, (int32_t[]){from->shape[0], 4, from->shape[2], from->shape[3]});
     if (!wide.data) return cf_graph_check(graph, err);
     size_t filter = (size_t)from->shape[2] * (size_t)from->shape[3];
     for (size_t o = 0; o < (size_t)from->shape[0]; o++)
