@@ -3,7 +3,7 @@
 #include "api/handles.h"
 #include "base/cpu.h"
 #include "base/memory.h"
-#include "preprocess/network_input.h"
+#include "exec/network_input.h"
 #include "quant/calibrate.h"
 
 enum { RANDOM_IMAGES = 100, JUDGED_IMAGES = 8 };

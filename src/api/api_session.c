@@ -3,10 +3,10 @@
 #include "api/handles.h"
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "exec/network_input.h"
 #include "image/image.h"
 #include "plan/planfile.h"
 #include "postprocess/detections.h"
-#include "preprocess/network_input.h"
 
 cfine_status cfine_session_open(const cfine_plan *plan, const cfine_session_options *options, cfine_session **out,
                                 cfine_error *error) {

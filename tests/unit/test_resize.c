@@ -5,8 +5,8 @@
 #include "base/cpu.h"
 #include "base/half.h"
 #include "base/memory.h"
+#include "exec/network_input.h"
 #include "kernels/kernel.h"
-#include "preprocess/network_input.h"
 #include "unit/checksum.h"
 
 static cfine_error error;

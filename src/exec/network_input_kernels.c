@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "preprocess/network_input.h"
+#include "exec/network_input.h"
 
 #include <math.h>
 

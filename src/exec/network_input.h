@@ -2,8 +2,8 @@
 // Writes images into the network's input, which is FP32 with 3 channels or, in plans of half precision, bf16 with a
 // fourth channel of zeros. A stored number times the tensor's scale is the pixel: bf16 in units of 1/255 holds the
 // bytes of an image exactly.
-#ifndef CF_PREPROCESS_NETWORK_INPUT_H
-#define CF_PREPROCESS_NETWORK_INPUT_H
+#ifndef CF_EXEC_NETWORK_INPUT_H
+#define CF_EXEC_NETWORK_INPUT_H
 
 #include "kernels/tensor.h"
 #include "preprocess/preprocess.h"
