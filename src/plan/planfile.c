@@ -290,7 +290,7 @@ static char *take_name(const char **names, const char *end) {
     return name;
 }
 
-// 1 if images can be written into it: network_input.c.
+// 1 if images can be written into it: exec/network_input.h.
 static int input_is_known(const cf_tensor *input, cf_backend backend) {
     if (input->dtype == CF_F32) return input->c == 3 && input->pixel == 3;
     return input->dtype == CF_BF16 && backend == CF_CPU && input->c == 4 && input->pixel == 4 && input->scale > 0;
