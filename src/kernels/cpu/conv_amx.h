@@ -81,7 +81,7 @@ static int cf_amx_chunk(int groups) {
     return chunk;
 }
 
-static const char *cf_amx_refuse(const cf_conv_geometry *g) {
+static inline const char *cf_amx_refuse(const cf_conv_geometry *g) {
     int chunk = cf_amx_chunk(g->groups);
     if (g->groups == 0 || g->tail || (chunk < 8 && g->groups >= 8)) return "channels do not fill tiles";
     return g->depth / chunk <= CF_AMX_MOST_STEPS ? NULL : "a very large kernel";
@@ -125,17 +125,22 @@ static int cf_amx_across(const cf_amx_conv *p) {
     return across > 1 && pairs >= 2 * across ? across : 1;
 }
 
-// Shapes of the tiles, and how K and the work are cut. Needs shapes and strides only.
-static void cf_amx_shape(cf_amx_conv *p) {
-    cf_conv_geometry *g = &p->g;
+// The tiles of all lines.
+static void cf_amx_cut_lines(cf_amx_conv *p) {
     cf_amx_lines(p);
-    p->chunk = cf_amx_chunk(g->groups);
-    p->chunks = g->groups / p->chunk;
-    p->steps = g->rows * g->cols * p->chunks;
     p->tiles_per_line = cf_tiles_in(p->line_width);
     p->rows = (int32_t)((p->line_width + p->tiles_per_line - 1) / p->tiles_per_line);
     p->tiles_per_line = (p->line_width + p->rows - 1) / p->rows;
     p->tiles = p->lines * p->tiles_per_line;
+}
+
+// Shapes of the tiles, and how K and the work are cut. Needs shapes and strides only.
+static void cf_amx_shape(cf_amx_conv *p) {
+    cf_conv_geometry *g = &p->g;
+    cf_amx_cut_lines(p);
+    p->chunk = cf_amx_chunk(g->groups);
+    p->chunks = g->groups / p->chunk;
+    p->steps = g->rows * g->cols * p->chunks;
     int across = cf_amx_across(p);
     int64_t weights = p->g.panels * p->panel / across, input = cf_amx_block_bytes(p);
     int64_t cuts = g->panels > 4 && p->parts == 1 && input > CF_AMX_INPUT_BYTES
@@ -162,7 +167,7 @@ static int64_t cf_amx_waiting(const cf_amx_conv *p) {
     return p->stretch == p->steps ? 0 : pairs * p->run * CF_BLOCK_SUMS;
 }
 
-static size_t cf_amx_scratch(const cf_amx_conv *p) {
+static inline size_t cf_amx_scratch(const cf_amx_conv *p) {
     return (size_t)(p->threads * cf_amx_waiting(p)) * 4;
 }
 
@@ -563,7 +568,7 @@ static void cf_amx_configure(const cf_amx_conv *p) {
 }
 
 // quantised: sums are int32, to be scaled.
-static void cf_amx_run(cf_amx_conv *p, const cf_team *team, cf_amx_multiplier *const multiply[2][2][2], int quantised) {
+static inline void cf_amx_run(cf_amx_conv *p, const cf_team *team, cf_amx_multiplier *const multiply[2][2][2], int quantised) {
     if (p->g.lines == 0 || p->g.width == 0) return;
     cf_amx_shape(p);
     p->multiply = multiply;
