@@ -18,12 +18,12 @@
 
 enum {
     PRODUCTS = 6,
-    MOST_PART = 6,                                   // steps
+    MOST_PART = 12,                                  // steps
     STEP_BYTES = CF_SPLIT_PARTS * 2 * CF_SPLIT_TILE, // of a block, of a pair of panels
-    RUN_BYTES = 600 << 10,                           // of a run's split input, twice, and of its sums
+    RUN_BYTES = 700 << 10,                           // of a run's split input, twice, and of its sums
     INPUT_AHEAD = 2,                                 // pixels whose input is called for
     LEAST_OUTPUTS = 32,
-    STORE_TURN = 3,                                  // products between writing some pixels
+    STORE_TURN = 3, // products between writing some pixels
     LINE = 64
 };
 enum { CALL_NEAR, CALL_SECOND, CALL_WRITTEN };
@@ -31,9 +31,9 @@ enum { CALL_NEAR, CALL_SECOND, CALL_WRITTEN };
 typedef struct {
     cf_amx_conv c; // lines, tiles, and how sums are written
     int32_t steps, part, parts;
-    int32_t pairs;     // of panels
-    int64_t run;       // blocks
-    int64_t pair_bytes; // of packed weights
+    int32_t pairs;         // of panels
+    int64_t run;           // blocks
+    int64_t pair_bytes;    // of packed weights
     const int32_t *offset; // of each step, bytes from the first tap
 } plan;
 
@@ -106,9 +106,10 @@ static void pack_split(const cf_problem *problem, void *packed) {
         for (int t = 0; t < taps; t++)
             for (int c = 0; c < channels; c++) {
                 int k = t * channels + c;
-                cf_split_weight(problem->constant[0].data[((size_t)o * (size_t)channels + (size_t)c) * (size_t)taps + (size_t)t],
-                                to + k / CF_SPLIT_CHANNELS * (STEP_BYTES / 2 << beside), CF_SPLIT_TILE << beside,
-                                k % CF_SPLIT_CHANNELS, o % CF_PANEL);
+                cf_split_weight(
+                    problem->constant[0].data[((size_t)o * (size_t)channels + (size_t)c) * (size_t)taps + (size_t)t],
+                    to + k / CF_SPLIT_CHANNELS * (STEP_BYTES / 2 << beside), CF_SPLIT_TILE << beside,
+                    k % CF_SPLIT_CHANNELS, o % CF_PANEL);
             }
         if (problem->constant[1].data) bias[o] = problem->constant[1].data[o];
     }
@@ -353,8 +354,8 @@ static void run_part(work *w, cf_amx_place at, int64_t tiles, int part, const ch
     for (int panel = w->panel; panel < w->panel_last; panel += 2) {
         int64_t step = STEP_BYTES / 2 * (panel + 1 < w->panel_last ? 2 : 1);
         u->weight = (const char *)p->c.call->packed + panel / 2 * p->pair_bytes + part * p->part * step;
-        u->weights = call_for(u->weight + p->pair_bytes, LINE, panel + 3 < w->panel_last ? u->steps * step / LINE : 0,
-                              turns);
+        u->weights =
+            call_for(u->weight + p->pair_bytes, LINE, panel + 3 < w->panel_last ? u->steps * step / LINE : 0, turns);
         cf_amx_place place = at;
         for (int64_t b = 0; b < blocks; b++) {
             cf_amx_place both[2];
@@ -410,8 +411,8 @@ static void run_split(const cf_call *call, const cf_team *team) {
         cf_amx_place after = next > 0 ? cf_amx_place_of(c, tile) : at;
         for (int part = 0; part < p.parts; part++, half ^= 1) {
             char *other = scratch + (half ^ 1) * run_bytes(&p);
-            w.unit.split = part + 1 < p.parts ? split_of(&p, at, now, part + 1, other)
-                                              : split_of(&p, after, next, 0, other);
+            w.unit.split =
+                part + 1 < p.parts ? split_of(&p, at, now, part + 1, other) : split_of(&p, after, next, 0, other);
             run_part(&w, at, now, part, scratch + half * run_bytes(&p));
         }
         at = after;

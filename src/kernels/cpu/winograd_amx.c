@@ -22,8 +22,8 @@
 
 enum {
     PARTS = CF_SPLIT_PARTS,
-    CHUNK = CF_SPLIT_CHANNELS,           // in a tile register
-    ROWS = 16,                           // Winograd tiles in a tile register, at most
+    CHUNK = CF_SPLIT_CHANNELS, // in a tile register
+    ROWS = 16,                 // Winograd tiles in a tile register, at most
     TILE_BYTES = CF_SPLIT_TILE,
     WIDTH = 2 * CF_PANEL,                // outputs at a time
     STEP_BYTES = PARTS * 2 * TILE_BYTES, // of weights of a chunk
