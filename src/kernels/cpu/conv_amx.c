@@ -18,7 +18,6 @@ static void shape_of(const cf_problem *problem, int images, cf_amx_conv *p) {
     p->threads = problem->threads;
     p->in_line = p->g.in_line * size;
     p->in_image = p->g.in_image * size;
-    p->parts = 1;
     p->panel = (int64_t)cf_conv_panel_bytes(&p->g);
 }
 

@@ -32,11 +32,10 @@ enum {
     CF_AMX_FEW_WEIGHTS = 32 << 10,    // bytes that stay in the first cache beside the input
     CF_AMX_WEIGHT_BYTES = 1400 << 10, // of a thread's weights: what the second cache of 2 MB holds beside the rest
     CF_AMX_WAITING_BYTES = 1 << 20,   // of sums that wait, in the second cache beside what they are made of
-    CF_AMX_SUM_CHUNK = 8,             // steps whose six products are one sum, where FP32 accuracy is asked for
     CF_AMX_MOST_AHEAD = 16,           // cache lines called for in a step
 };
 
-typedef enum { CF_AMX_BF16, CF_AMX_U8, CF_AMX_S8, CF_AMX_SPLIT } cf_amx_product;
+typedef enum { CF_AMX_BF16, CF_AMX_U8, CF_AMX_S8 } cf_amx_product;
 
 struct cf_amx_conv;
 struct cf_amx_block;
@@ -49,9 +48,7 @@ typedef struct cf_amx_conv {
     const cf_call *call; // NULL while only the shape is known
     int32_t threads;
     int64_t in_line, in_image; // bytes between output lines, and images
-    int64_t part, weight_part; // bytes between hi, mid and lo: of a pixel, of a panel (CF_AMX_SPLIT)
-    int32_t parts;             // 3, else 1
-    int64_t panel;             // bytes of a panel, all parts
+    int64_t panel;             // bytes of a panel
     const char *in;            // the first tap of the first output
     const float *bias, *scale;
     const void *start; // what sums start from, a number an output
@@ -83,7 +80,7 @@ static int cf_amx_chunk(int groups) {
     return chunk;
 }
 
-static const char *cf_amx_refuse(const cf_conv_geometry *g) {
+static inline const char *cf_amx_refuse(const cf_conv_geometry *g) {
     int chunk = cf_amx_chunk(g->groups);
     if (g->groups == 0 || g->tail || (chunk < 8 && g->groups >= 8)) return "channels do not fill tiles";
     return g->depth / chunk <= CF_AMX_MOST_STEPS ? NULL : "a very large kernel";
@@ -115,7 +112,7 @@ static int64_t cf_amx_block_bytes(const cf_amx_conv *p) {
     const cf_conv_attr *attr = &p->problem->attr.conv;
     int stride = attr->stride < attr->kernel_w ? attr->stride : attr->kernel_w;
     int64_t pixels = p->block * p->rows * stride + attr->kernel_w - stride;
-    return pixels * p->problem->in[0].c * (4 / p->g.group) * p->parts * p->g.rows;
+    return pixels * p->problem->in[0].c * (4 / p->g.group) * p->g.rows;
 }
 
 // Threads side by side over pairs of panels, the others over pixels: as cf_conv_share_of has them, but so many that the
@@ -127,23 +124,27 @@ static int cf_amx_across(const cf_amx_conv *p) {
     return across > 1 && pairs >= 2 * across ? across : 1;
 }
 
-// Shapes of the tiles, and how K and the work are cut. Needs shapes and strides only.
-static void cf_amx_shape(cf_amx_conv *p) {
-    cf_conv_geometry *g = &p->g;
+// The tiles of all lines.
+static void cf_amx_cut_lines(cf_amx_conv *p) {
     cf_amx_lines(p);
-    p->chunk = cf_amx_chunk(g->groups);
-    p->chunks = g->groups / p->chunk;
-    p->steps = g->rows * g->cols * p->chunks;
     p->tiles_per_line = cf_tiles_in(p->line_width);
     p->rows = (int32_t)((p->line_width + p->tiles_per_line - 1) / p->tiles_per_line);
     p->tiles_per_line = (p->line_width + p->rows - 1) / p->rows;
     p->tiles = p->lines * p->tiles_per_line;
-    p->block = g->panels == 1 && p->parts == 1 ? 4 : 2;
+}
+
+// Shapes of the tiles, and how K and the work are cut. Needs shapes and strides only.
+static void cf_amx_shape(cf_amx_conv *p) {
+    cf_conv_geometry *g = &p->g;
+    cf_amx_cut_lines(p);
+    p->chunk = cf_amx_chunk(g->groups);
+    p->chunks = g->groups / p->chunk;
+    p->steps = g->rows * g->cols * p->chunks;
+    p->block = g->panels == 1 ? 4 : 2;
     int across = cf_amx_across(p);
     int64_t weights = p->g.panels * p->panel / across, input = cf_amx_block_bytes(p);
-    int64_t cuts = g->panels > 4 && p->parts == 1 && input > CF_AMX_INPUT_BYTES
-                       ? (input + CF_AMX_PART_BYTES - 1) / CF_AMX_PART_BYTES
-                       : 1;
+    int64_t cuts =
+        g->panels > 4 && input > CF_AMX_INPUT_BYTES ? (input + CF_AMX_PART_BYTES - 1) / CF_AMX_PART_BYTES : 1;
     p->stretch = (int32_t)((p->steps + cuts - 1) / cuts);
     p->weights_outside = cuts > 1 && weights > CF_AMX_WEIGHT_BYTES;
     p->run = 1;
@@ -166,7 +167,7 @@ static int64_t cf_amx_waiting(const cf_amx_conv *p) {
     return p->stretch == p->steps ? 0 : pairs * p->run * CF_BLOCK_SUMS;
 }
 
-static size_t cf_amx_scratch(const cf_amx_conv *p) {
+static inline size_t cf_amx_scratch(const cf_amx_conv *p) {
     return (size_t)(p->threads * cf_amx_waiting(p)) * 4;
 }
 
@@ -185,8 +186,7 @@ static void cf_amx_steps(cf_amx_conv *p) {
             p->weight_offset[s] = ((row * g->cols + col) * p->chunks + i) * p->chunk * 64;
             int fresh = row >= g->rows - attr->stride &&
                         col * pixel + (i + 1) * chunk > (attr->kernel_w - attr->stride) * pixel;
-            for (int part = 0; fresh && part < p->parts; part++)
-                p->fresh[p->fresh_count++] = p->offset[s] + (int32_t)(part * p->part);
+            if (fresh) p->fresh[p->fresh_count++] = p->offset[s];
         }
 }
 
@@ -361,14 +361,13 @@ typedef struct cf_amx_block {
             _tile_stream_loadd(tile, from, 64);                                                                        \
     } while (0)
 
-// One step of K. new_in, new_weight: 0 where the tiles of the step before are used again. All loads come before the
-// products, which wait for their operands only.
+// One step of K. All loads come before the products, which wait for their operands only.
 CF_INLINE void cf_amx_one_product(cf_amx_product use, const char *a0, const char *a1, const char *weight, int64_t step,
-                                  int64_t panel, int tiles, int panels, int stay, int new_in, int new_weight) {
-    if (new_weight) CF_AMX_LOAD_WEIGHTS(stay, 6, weight);
-    if (new_in) _tile_loadd(4, a0, step);
-    if (panels > 1 && new_weight) CF_AMX_LOAD_WEIGHTS(stay, 7, weight + panel);
-    if (tiles > 1 && new_in) _tile_loadd(5, a1, step);
+                                  int64_t panel, int tiles, int panels, int stay) {
+    CF_AMX_LOAD_WEIGHTS(stay, 6, weight);
+    _tile_loadd(4, a0, step);
+    if (panels > 1) CF_AMX_LOAD_WEIGHTS(stay, 7, weight + panel);
+    if (tiles > 1) _tile_loadd(5, a1, step);
     CF_AMX_DOT(use, 0, 4, 6);
     if (panels > 1) CF_AMX_DOT(use, 1, 4, 7);
     if (tiles > 1) CF_AMX_DOT(use, 2, 5, 6);
@@ -402,32 +401,14 @@ CF_INLINE void cf_amx_four_products(cf_amx_product use, const cf_amx_block *b, i
     } while (0)
 #define CF_AMX_START(tile, row, panel) _tile_loadd(tile, b->start + (panel)*CF_PANEL, 0) // stride 0: rows are the same
 #define CF_AMX_GO_ON(tile, row, panel) _tile_loadd(tile, b->waiting + (tile)*CF_TILE * CF_PANEL, 64)
-#define CF_AMX_CLEAR(tile, row, panel) _tile_zero(tile)
 #define CF_AMX_WAIT(tile, row, panel) _tile_stored(tile, b->waiting + (tile)*CF_TILE * CF_PANEL, 64)
 #define CF_AMX_FINISH(tile, row, panel)                                                                                \
     _tile_stored(tile, b->finished->sums + (row)*CF_TILE * CF_BLOCK_WIDTH + (panel)*CF_PANEL, CF_BLOCK_WIDTH * 4)
 
-// Adds the tiles' sums to those that are finished so far.
-CF_INLINE void cf_amx_add_chunk(cf_finished *finished, int tiles, int panels) {
-    float chunk[CF_BLOCK_SUMS] __attribute__((aligned(64)));
-    struct {
-        float *waiting;
-    } block = {chunk}, *b = &block;
-    CF_AMX_EACH_SUM(tiles, panels, CF_AMX_WAIT);
-    for (int tile = 0; tile < tiles; tile++)
-        for (int panel = 0; panel < panels; panel++) {
-            const float *more = chunk + (tile * 2 + panel) * CF_TILE * CF_PANEL;
-            float *sums = finished->sums + tile * CF_TILE * CF_BLOCK_WIDTH + panel * CF_PANEL;
-            for (int m = 0; m < CF_TILE; m++)
-                v_store(sums + m * CF_BLOCK_WIDTH,
-                        v_add(v_load(sums + m * CF_BLOCK_WIDTH), v_load(more + m * CF_PANEL)));
-        }
-}
-
 // Sums of 1, 2 or 4 tiles of pixels and 1 or, unless there are 4 tiles, 2 panels.
 CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_block *b, int tiles, int panels,
                                int stay) {
-    int64_t step = p->g.step, part = p->part, weight_part = p->weight_part, panel = p->panel;
+    int64_t step = p->g.step, panel = p->panel;
     cf_finished *before = b->before;
     if (b->start)
         CF_AMX_EACH_SUM(tiles, panels, CF_AMX_START);
@@ -435,35 +416,18 @@ CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_
         CF_AMX_EACH_SUM(tiles, panels, CF_AMX_GO_ON);
     for (int s = b->first, last = b->last, turn = 0; s < last; s++) {
         const char *weight = b->weight + p->weight_offset[s];
-        const char *a0 = b->in[0] + p->offset[s], *a1 = b->in[1] + p->offset[s];
         if (tiles == CF_AMX_MOST_TILES)
             cf_amx_four_products(use, b, p->offset[s], weight, step, stay);
         else
-            cf_amx_one_product(use, a0, a1, weight, step, panel, tiles, panels, stay, 1, 1);
-        if (use == CF_AMX_SPLIT) { // that was hi*hi; of the other parts hi*lo, hi*mid, mid*mid, mid*hi, lo*hi
-            cf_amx_one_product(use, a0, a1, weight + 2 * weight_part, step, panel, tiles, panels, stay, 0, 1);
-            cf_amx_one_product(use, a0, a1, weight + weight_part, step, panel, tiles, panels, stay, 0, 1);
-            cf_amx_one_product(use, a0 + part, a1 + part, weight, step, panel, tiles, panels, stay, 1, 0);
-            cf_amx_one_product(use, a0, a1, weight, step, panel, tiles, panels, stay, 0, 1);
-            cf_amx_one_product(use, a0 + 2 * part, a1 + 2 * part, weight, step, panel, tiles, panels, stay, 1, 0);
-            if ((s + 1) % CF_AMX_SUM_CHUNK == 0 && s + 1 < last) { // roundings of one long sum would add up
-                if (s < CF_AMX_SUM_CHUNK)
-                    CF_AMX_EACH_SUM(tiles, panels, CF_AMX_FINISH);
-                else
-                    cf_amx_add_chunk(b->finished, tiles, panels);
-                CF_AMX_EACH_SUM(tiles, panels, CF_AMX_CLEAR);
-            }
-        }
+            cf_amx_one_product(use, b->in[0] + p->offset[s], b->in[1] + p->offset[s], weight, step, panel, tiles,
+                               panels, stay);
         if (b->ahead.all) cf_amx_call_ahead(&b->ahead);
         if (--turn < 0 && before->tile < before->tiles) {
             cf_amx_store_some(p, before, p->store_pixels);
             turn = p->store_turn;
         }
     }
-    if (use == CF_AMX_SPLIT && p->steps > CF_AMX_SUM_CHUNK) {
-        if (before->tile < before->tiles) cf_amx_store_some(p, before, CF_AMX_MOST_TILES * CF_TILE);
-        cf_amx_add_chunk(b->finished, tiles, panels);
-    } else if (b->finished) {
+    if (b->finished) {
         if (before->tile < before->tiles) cf_amx_store_some(p, before, CF_AMX_MOST_TILES * CF_TILE);
         CF_AMX_EACH_SUM(tiles, panels, CF_AMX_FINISH);
     } else {
@@ -623,8 +587,8 @@ static void cf_amx_configure(const cf_amx_conv *p) {
 }
 
 // quantised: sums are int32, to be scaled.
-static void cf_amx_run(cf_amx_conv *p, const cf_team *team, cf_amx_multiplier *const multiply[2][CF_AMX_MOST_TILES][2],
-                       int quantised) {
+static inline void cf_amx_run(cf_amx_conv *p, const cf_team *team,
+                              cf_amx_multiplier *const multiply[2][CF_AMX_MOST_TILES][2], int quantised) {
     if (p->g.lines == 0 || p->g.width == 0) return;
     cf_amx_shape(p);
     p->multiply = multiply;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Winograd's 3x3 convolution with FP32 accuracy on AMX tiles: winograd.h's transforms, and between them products of
-// matrices whose values are split, x = hi + mid + lo, each part bf16 (conv_f32_amx.c says why six products of parts
-// suffice).
+// matrices whose values are split (split_bf16.h).
 //
 // Split weights are 96 bytes a pair of channels and must come from the third cache for every block of tiles, so blocks
 // should be large, and what a block needs at a time small. Hence four passes, one for each row of the 4x4 values that a
@@ -10,21 +9,22 @@
 // then completes the upper line, row 3 the lower.
 //
 // Inputs of a pass, [4][run of channels][32 tiles][32 channels][part][half of the tiles][16][32] bf16: what a tile
-// register holds lies together, in the order of use. Channels c and c + 16 of 32 are a pair, so that vectors of FP32
-// are packed by shifts. The weights of a run of channels stay in the first cache while all tiles of the block pass by.
+// register holds lies together, in the order of use. The weights of a run of channels stay in the first cache while all
+// tiles of the block pass by.
 //
 // Packed: weight[pass][two panels][4][32 channels][part][panel][16 pairs][16 outputs][2] bf16, float bias[outputs].
 #include "base/cpu.h"
 #include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/simd_avx512.h"
+#include "kernels/cpu/split_bf16.h"
 
 #include "kernels/cpu/winograd.h"
 
 enum {
-    PARTS = 3,
-    CHUNK = 32,                          // channels in a tile register
-    ROWS = 16,                           // Winograd tiles in a tile register, at most
-    TILE_BYTES = 1024,                   // of a tile register
+    PARTS = CF_SPLIT_PARTS,
+    CHUNK = CF_SPLIT_CHANNELS, // in a tile register
+    ROWS = 16,                 // Winograd tiles in a tile register, at most
+    TILE_BYTES = CF_SPLIT_TILE,
     WIDTH = 2 * CF_PANEL,                // outputs at a time
     STEP_BYTES = PARTS * 2 * TILE_BYTES, // of weights of a chunk
     BLOCK_BYTES = 1 << 20,               // of a pass's inputs and a block's sums: half of the second cache
@@ -91,34 +91,12 @@ static void pack(const cf_problem *problem, void *packed) {
             float value[WINO_PRODUCTS];
             wino_transform_weights(problem->constant[0].data + ((size_t)o * (size_t)inputs + (size_t)c) * 9, value);
             char *to = (char *)packed + o / WIDTH * WINO_IN * p.weights + c / CHUNK * STEP_BYTES +
-                       o / CF_PANEL % 2 * TILE_BYTES + (c % 16 * CF_PANEL + o % CF_PANEL) * 4 + c / 16 % 2 * 2;
+                       o / CF_PANEL % 2 * TILE_BYTES;
             for (int f = 0; f < WINO_PRODUCTS; f++)
-                for (int part = 0; part < PARTS; part++) {
-                    uint16_t half = cf_f32_to_bf16(value[f]);
-                    memcpy(to + f / WINO_IN * p.bytes + f % WINO_IN * p.weights + part * 2 * TILE_BYTES, &half, 2);
-                    value[f] -= cf_bf16_to_f32(half);
-                }
+                cf_split_weight(value[f], to + f / WINO_IN * p.bytes + f % WINO_IN * p.weights, 2 * TILE_BYTES,
+                                c % CHUNK, o % CF_PANEL);
         }
     }
-}
-
-// Bits of bf16 that are the upper halves of a and b, as pairs (a, b).
-CF_INLINE __m512i upper_halves(__m512i a, __m512i b) {
-    return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(a, 16), b);
-}
-
-// hi, mid and lo of a and b, as pairs. To nearest; lo needs no rounding, it has 8 bits at most.
-CF_INLINE void split(__m512 a, __m512 b, __m512i *to) {
-    const __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32((int)0xffff0000);
-#pragma GCC unroll 2
-    for (int i = 0; i < PARTS - 1; i++) {
-        __m512i near_a = _mm512_add_epi32(_mm512_castps_si512(a), half);
-        __m512i near_b = _mm512_add_epi32(_mm512_castps_si512(b), half);
-        to[i] = upper_halves(near_a, near_b);
-        a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_and_si512(near_a, upper)));
-        b = _mm512_sub_ps(b, _mm512_castsi512_ps(_mm512_and_si512(near_b, upper)));
-    }
-    to[PARTS - 1] = upper_halves(_mm512_castps_si512(a), _mm512_castps_si512(b));
 }
 
 // Row i of the transformed values of one tile, 32 channels from c on, to their place in the four matrices.
@@ -138,7 +116,7 @@ CF_INLINE void transform_chunk(const plan *p, const wino_window *window, int i, 
 #pragma GCC unroll 4
     for (int k = 0; k < WINO_IN; k++) {
         __m512i part[PARTS];
-        split(value[0][k], value[1][k], part);
+        cf_split(value[0][k], value[1][k], part);
 #pragma GCC unroll 3
         for (int n = 0; n < PARTS; n++) _mm512_store_si512(to + k * p->matrix + n * p->part, part[n]);
     }
