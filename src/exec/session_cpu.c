@@ -152,4 +152,4 @@ static cfine_status forward(cf_session *session, int images, cf_pixels_from from
     return CFINE_OK;
 }
 
-const cf_session_runner cf_session_cpu = {create, destroy, forward};
+const cf_session_runner cf_session_cpu = {create, destroy, forward, NULL, NULL};
