@@ -53,10 +53,9 @@ cfine_status cf_parse_device(const char *device, cf_backend *backend, int32_t *o
     return CFINE_OK;
 }
 
-// What to compile for.
-static cfine_status find_target(const cfine_plan_options *options, cf_plan_request *request, cfine_error *error) {
-    request->target = (cf_target){CF_CPU, options->reference ? 0 : cf_cpu_features(), 0};
-    CF_TRY(cf_parse_device(options->device, &request->target.backend, &request->ordinal, error));
+cfine_status cf_find_target(const char *device, uint32_t features, cf_plan_request *request, cfine_error *error) {
+    request->target = (cf_target){CF_CPU, features, 0};
+    CF_TRY(cf_parse_device(device, &request->target.backend, &request->ordinal, error));
     if (request->target.backend == CF_CPU) return CFINE_OK;
     cf_cuda_device gpu;
     CF_TRY(cf_cuda_describe(request->ordinal, &gpu, error));
@@ -229,7 +228,7 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     if (wanted.batch == CFINE_BATCH_AUTO) CF_TRY(find_batch(model, &wanted, error));
     CF_TRY(check_options(&wanted, error));
     cf_plan_request request = request_of(&wanted);
-    CF_TRY(find_target(&wanted, &request, error));
+    CF_TRY(cf_find_target(wanted.device, wanted.reference ? 0 : cf_cpu_features(), &request, error));
     cf_plan *plan;
     int by_race = request.tune && request.target.backend == CF_CUDA && !request.reference;
     cfine_status status = (by_race ? build_by_race : build)(model, &wanted, &request, &plan, error);

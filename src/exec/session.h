@@ -16,8 +16,13 @@ typedef struct cf_session_options {
     int gpu;     // number of the GPU, for plans of one
 } cf_session_options;
 
-// Sees every step when it is done, on one thread, while the others wait: what calibration records. On a CPU only.
+// What an observer wants to see of a step.
+typedef enum cf_look { CF_LOOK_AWAY, CF_LOOK_AT_OUTPUT, CF_LOOK_AT_INPUTS } cf_look;
+
+// Sees steps when they are done, on one thread, while the others wait: what calibration records. Of a GPU's steps it sees
+// copies, and only of what it looks at.
 typedef struct cf_observer {
+    cf_look (*look)(void *arg, int step);
     void (*see)(void *arg, int step, const cf_call *call); // NULL: nobody looks
     void *arg;
 } cf_observer;

@@ -115,7 +115,8 @@ static void run_chunk(cf_session *session, int chunk, const cf_team *team) {
         if (plan->steps[i].waits || alone) cf_team_barrier(team);
         plan->steps[i].kernel->run(&calls[i], team);
         if (seen) cf_team_barrier(team);
-        if (seen && team->thread == 0) session->observer.see(session->observer.arg, i, &calls[i]);
+        if (seen && team->thread == 0 && session->observer.look(session->observer.arg, i))
+            session->observer.see(session->observer.arg, i, &calls[i]);
         if (timing) {
             double after = now();
             session->step_seconds[i] += after - before;

@@ -18,6 +18,8 @@ typedef struct cuda_state {
     unsigned char *bytes;               // of the GPU: images [batch, h, w, 3], made floats in the workspace
     float *pixel_values;                // of the GPU: [3][256], what each byte becomes
     cf_cuda_pictures pictures;          // as they come, resized into the workspace
+    unsigned char *seen;                // of the host: what an observer sees, grown when it sees more
+    size_t seen_bytes;
     cf_call *calls;                     // one a step
     cf_cu_graph_exec *graphs;           // [batch + 1], by the number of images; made when first wanted
     cf_cu_event *events;                // [steps + 1], when profiling
@@ -197,6 +199,7 @@ static void destroy(cf_session *session) {
         cf_cuda_host_free(device, session->boxes.data);
         cf_cuda_queue_destroy(&state->queue);
     }
+    cf_free(state->seen);
     cf_free(state->calls);
     cf_free(state->graphs);
     cf_free(state->events);
@@ -254,15 +257,55 @@ static void send_pixels(cf_session *session, int images, cf_pixels_from from) {
     cf_cuda_launch(&state->queue, "cf_pixels", grid, (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
 }
 
+// Copies the tensors that an observer looks at to the host, where `call` shows them then.
+static cfine_status fetch(cuda_state *state, cf_tensor *const *tensors, int count, int images, cfine_error *err) {
+    size_t bytes = 0;
+    for (int k = 0; k < count; k++) bytes += span_bytes(tensors[k], images);
+    if (bytes > state->seen_bytes) {
+        unsigned char *grown = cf_realloc(state->seen, bytes, 1);
+        if (!grown) return cf_fail_memory(err, "session", bytes);
+        state->seen = grown;
+        state->seen_bytes = bytes;
+    }
+    unsigned char *to = state->seen;
+    for (int k = 0; k < count; k++) {
+        cf_cuda_download(&state->queue, to, tensors[k]->data, span_bytes(tensors[k], images));
+        tensors[k]->data = to;
+        to += span_bytes(tensors[k], images);
+    }
+    return cf_cuda_queue_wait(&state->queue, err);
+}
+
+static cfine_status observe_steps(cf_session *session, int images, cfine_error *err) {
+    const cf_observer *observer = &session->observer;
+    cuda_state *state = session->state;
+    for (int i = 0; i < session->plan->step_count; i++) {
+        cf_call *call = &state->calls[i], shown = *call;
+        call->images = shown.images = images;
+        session->plan->steps[i].kernel->launch(call, &state->queue);
+        cf_look look = observer->look(observer->arg, i);
+        if (look == CF_LOOK_AWAY) continue;
+        cf_tensor *tensors[CF_MAX_INPUTS];
+        int count = look == CF_LOOK_AT_INPUTS ? call->problem->inputs : 1;
+        for (int k = 0; k < count; k++) tensors[k] = look == CF_LOOK_AT_INPUTS ? &shown.in[k] : &shown.out[0];
+        CF_TRY(fetch(state, tensors, count, images, err));
+        observer->see(observer->arg, i, &shown);
+    }
+    return CFINE_OK;
+}
+
 static cfine_status forward(cf_session *session, int images, cf_pixels_from from, cfine_error *err) {
     const cf_plan *plan = session->plan;
     cuda_state *state = session->state;
     const cf_cu *cu = state->device->cu;
     session->images = images;
     cu->context_set(state->device->context);
-    if (!session->options.profile && !state->graphs[images]) CF_TRY(capture(session, images, err));
+    int by_step = session->options.profile || session->observer.see;
+    if (!by_step && !state->graphs[images]) CF_TRY(capture(session, images, err));
     send_pixels(session, images, from);
-    if (session->options.profile) {
+    if (session->observer.see) {
+        CF_TRY(observe_steps(session, images, err));
+    } else if (session->options.profile) {
         launch_steps(session, images);
     } else if (!state->queue.result) {
         state->queue.result = cu->graph_launch(state->graphs[images], state->queue.stream);

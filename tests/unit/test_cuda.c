@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cfine/cfine.h"
+#include "quant/calibration.h"
 
 enum { SKIPPED = 77, BATCH = 3 };
 
@@ -89,8 +90,8 @@ static void read_scenes(void) {
     cfine_session_close(session);
 }
 
-// Every operator in int8 that can be.
-static void calibrate(void) {
+// Every operator in int8 that can be, or what `judged` scenes say.
+static void calibrate(const char *device, int judged, char *path) {
     cfine_model *opened;
     char paths[BATCH][1100];
     const char *names[BATCH];
@@ -98,14 +99,44 @@ static void calibrate(void) {
         snprintf(paths[n], sizeof paths[n], "%s/scenes/%s", model, scenes[n]);
         names[n] = paths[n];
     }
-    int file = mkstemp(calibration);
+    int file = mkstemp(path);
     assert_true(file >= 0);
     close(file);
     cfine_calibrate_options options = CFINE_INIT(cfine_calibrate_options);
-    options.judged = -1;
+    options.judged = judged;
+    options.device = device;
     assert_ok(cfine_model_open(model, &opened, &error));
-    assert_ok(cfine_calibrate(opened, names, BATCH, &options, calibration, &error));
+    assert_ok(cfine_calibrate(opened, names, BATCH, &options, path, &error));
     cfine_model_close(opened);
+}
+
+// The GPU sees what the CPU sees: ranges, and what each operator loses, but for the order of sums.
+static void calibrates_like_the_cpu(void **state) {
+    (void)state;
+    char here[] = "cfine-calibration-XXXXXX", there[] = "cfine-calibration-XXXXXX";
+    cf_calibration *want, *got;
+    calibrate("cpu", 1, here);
+    calibrate("cuda", 1, there);
+    assert_ok(cf_calibration_read(here, &want, &error));
+    assert_ok(cf_calibration_read(there, &got, &error));
+    unlink(here);
+    unlink(there);
+    assert_int_equal(got->range_count, want->range_count);
+    assert_int_equal(got->operator_count, want->operator_count);
+    for (int i = 0; i < want->range_count; i++) {
+        const cf_value_range *a = &want->ranges[i], *b = &got->ranges[i];
+        double most = 0.02 * ((double)a->high - (double)a->low);
+        if (strcmp(a->name, b->name) || !(fabs((double)b->low - (double)a->low) <= most) ||
+            !(fabs((double)b->high - (double)a->high) <= most))
+            fail_msg("%s %g..%g, %s %g..%g on the CPU", b->name, (double)b->low, (double)b->high, a->name,
+                     (double)a->low, (double)a->high);
+    }
+    for (int i = 0; i < want->operator_count; i++) {
+        double a = (double)want->operators[i].error, b = (double)got->operators[i].error;
+        if (!(fabs(a - b) <= 0.3 * a + 1e-5)) fail_msg("%s: error %g, %g on the CPU", got->operators[i].name, b, a);
+    }
+    cf_calibration_destroy(want);
+    cf_calibration_destroy(got);
 }
 
 static void compare_with_cpu(cfine_precision precision, double score_limit, double box_limit, double least) {
@@ -283,13 +314,14 @@ int main(int argc, char **argv) {
     }
     printf("%s\n", text);
     read_scenes();
-    calibrate();
+    calibrate("cpu", -1, calibration);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fp32_equals_the_cpu),       cmocka_unit_test(fp16_finds_the_same),
         cmocka_unit_test(bf16_finds_the_same),       cmocka_unit_test(int8_finds_the_same),
         cmocka_unit_test(plan_files_run_as_built),   cmocka_unit_test(sessions_share_a_plan),
         cmocka_unit_test(too_much_is_said),          cmocka_unit_test(batch_auto_fits),
-        cmocka_unit_test(images_are_prepared_alike), cmocka_unit_test(pictures_of_all_sizes_are_prepared_alike),
+        cmocka_unit_test(calibrates_like_the_cpu),   cmocka_unit_test(images_are_prepared_alike),
+        cmocka_unit_test(pictures_of_all_sizes_are_prepared_alike),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(pixels);
