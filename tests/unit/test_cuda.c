@@ -133,7 +133,7 @@ static void calibrates_like_the_cpu(void **state) {
     }
     for (int i = 0; i < want->operator_count; i++) {
         double a = (double)want->operators[i].error, b = (double)got->operators[i].error;
-        if (!(fabs(a - b) <= 0.2 * a + 1e-6)) fail_msg("%s: error %g, %g on the CPU", got->operators[i].name, b, a);
+        if (!(fabs(a - b) <= 0.05 * a + 1e-6)) fail_msg("%s: error %g, %g on the CPU", got->operators[i].name, b, a);
     }
     cf_calibration_destroy(want);
     cf_calibration_destroy(got);
