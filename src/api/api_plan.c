@@ -190,8 +190,8 @@ static cfine_status keep_faster(cf_plan **plan, cf_plan *other, cfine_error *err
     return status;
 }
 
-// The faster of two plans for a GPU: with kernels that were timed one by one, and with those that estimates choose, which
-// may overlap better.
+// The faster of two plans for a GPU: with kernels that were timed one by one, and with those that estimates choose,
+// which may overlap better.
 static cfine_status build_fastest(const cfine_model *model, const cfine_plan_options *options,
                                   const cf_plan_request *request, cf_plan **out, cfine_error *error) {
     cf_plan_request quick_request = *request;

@@ -73,7 +73,10 @@ static void launch_matrix(const cf_call *call, cf_cuda_queue *queue) {
     int64_t queries = cf_cuda_pixels(&call->in[0]), blocks = (queries + 63) / 64 * heads * call->images;
     int share = blocks < 2 * (int64_t)call->problem->threads;
     cf_dtype dtype = call->in[0].dtype;
-    cf_cuda_launch(queue, functions[dtype == CF_F16 ? 0 : dtype == CF_BF16 ? 1 : 2][(size + 15) / 16 - 1][share],
+    cf_cuda_launch(queue,
+                   functions[dtype == CF_F16    ? 0
+                             : dtype == CF_BF16 ? 1
+                                                : 2][(size + 15) / 16 - 1][share],
                    (cf_cuda_shape){cf_cuda_blocks(queries, share ? 16 : 64), (uint32_t)heads, (uint32_t)call->images},
                    (cf_cuda_shape){128, 1, 1}, 0, arguments);
 }

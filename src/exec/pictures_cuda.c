@@ -63,7 +63,8 @@ static void copy_share(void *arg, const cf_team *team) {
 }
 
 // Appends an axis to what is sent; the pointers are the GPU's.
-static cf_cuda_resize_axis put_axis(const cf_resize_axis *axis, unsigned char *host, unsigned char *device, size_t *used) {
+static cf_cuda_resize_axis put_axis(const cf_resize_axis *axis, unsigned char *host, unsigned char *device,
+                                    size_t *used) {
     if (!axis->weights) return (cf_cuda_resize_axis){.taps = 0};
     size_t vector = (size_t)axis->out * sizeof(int32_t), weights = vector * (size_t)axis->taps;
     memcpy(host + *used, axis->starts, vector);

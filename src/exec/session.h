@@ -19,8 +19,8 @@ typedef struct cf_session_options {
 // What an observer wants to see of a step.
 typedef enum cf_look { CF_LOOK_AWAY, CF_LOOK_AT_OUTPUT, CF_LOOK_AT_INPUTS } cf_look;
 
-// Sees steps when they are done, on one thread, while the others wait: what calibration records. Of a GPU's steps it sees
-// copies, and only of what it looks at.
+// Sees steps when they are done, on one thread, while the others wait: what calibration records. Of a GPU's steps it
+// sees copies, and only of what it looks at.
 typedef struct cf_observer {
     cf_look (*look)(void *arg, int step);
     void (*see)(void *arg, int step, const cf_call *call); // NULL: nobody looks

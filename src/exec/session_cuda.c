@@ -20,9 +20,9 @@ typedef struct cuda_state {
     cf_cuda_pictures pictures;          // as they come, resized into the workspace
     unsigned char *seen;                // of the host: what an observer sees, grown when it sees more
     size_t seen_bytes;
-    cf_call *calls;                     // one a step
-    cf_cu_graph_exec *graphs;           // [batch + 1], by the number of images; made when first wanted
-    cf_cu_event *events;                // [steps + 1], when profiling
+    cf_call *calls;           // one a step
+    cf_cu_graph_exec *graphs; // [batch + 1], by the number of images; made when first wanted
+    cf_cu_event *events;      // [steps + 1], when profiling
 } cuda_state;
 
 // Bytes from a tensor's first element behind its last one.

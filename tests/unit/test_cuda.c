@@ -290,9 +290,9 @@ static void pictures_of_all_sizes_are_prepared_alike(void **state) {
     (void)state;
     static const struct {
         int width, height;
-    } sizes[] = {{640, 640},  {1, 1},     {3, 2},      {639, 641},  {640, 427}, {427, 640}, {1280, 1280}, {700, 1500},
-                 {1500, 700}, {160, 5120}, {5120, 160}, {10240, 20}, {37, 10240}, {641, 640}, {10300, 30},  {1300, 1300},
-                 {500, 375},  {5000, 400}, {2, 640}};
+    } sizes[] = {{640, 640},  {1, 1},       {3, 2},      {639, 641},  {640, 427},  {427, 640},  {1280, 1280},
+                 {700, 1500}, {1500, 700},  {160, 5120}, {5120, 160}, {10240, 20}, {37, 10240}, {641, 640},
+                 {10300, 30}, {1300, 1300}, {500, 375},  {5000, 400}, {2, 640}};
     enum { SIZES = sizeof sizes / sizeof *sizes };
     cfine_session *session = open_session(model, "cuda", CFINE_FP32, BATCH);
     for (int i = 0; i < SIZES; i++) {
@@ -316,11 +316,16 @@ int main(int argc, char **argv) {
     read_scenes();
     calibrate("cpu", -1, calibration);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fp32_equals_the_cpu),       cmocka_unit_test(fp16_finds_the_same),
-        cmocka_unit_test(bf16_finds_the_same),       cmocka_unit_test(int8_finds_the_same),
-        cmocka_unit_test(plan_files_run_as_built),   cmocka_unit_test(sessions_share_a_plan),
-        cmocka_unit_test(too_much_is_said),          cmocka_unit_test(batch_auto_fits),
-        cmocka_unit_test(calibrates_like_the_cpu),   cmocka_unit_test(images_are_prepared_alike),
+        cmocka_unit_test(fp32_equals_the_cpu),
+        cmocka_unit_test(fp16_finds_the_same),
+        cmocka_unit_test(bf16_finds_the_same),
+        cmocka_unit_test(int8_finds_the_same),
+        cmocka_unit_test(plan_files_run_as_built),
+        cmocka_unit_test(sessions_share_a_plan),
+        cmocka_unit_test(too_much_is_said),
+        cmocka_unit_test(batch_auto_fits),
+        cmocka_unit_test(calibrates_like_the_cpu),
+        cmocka_unit_test(images_are_prepared_alike),
         cmocka_unit_test(pictures_of_all_sizes_are_prepared_alike),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

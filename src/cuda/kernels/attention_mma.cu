@@ -3,8 +3,8 @@
 // (mma.cuh); those of eight terms are summed from nothing, the rest by ordinary additions, which round.
 //
 // A block has four warps. With SPLIT = 1 each warp has 16 queries of its own and all walk the keys together, 64 at a
-// time (32 of FP32); with SPLIT = 4 the warps share 16 queries, each walks every fourth tile of half as many keys, and at
-// the end their sums are put together: four times the blocks, for when there are few.
+// time (32 of FP32); with SPLIT = 4 the warps share 16 queries, each walks every fourth tile of half as many keys, and
+// at the end their sums are put together: four times the blocks, for when there are few.
 //
 // Products are kept as the tensor cores leave them: of a warp's [16, keys] a lane holds rows lane/4 and lane/4 + 8, at
 // columns 2*(lane%4) and the next of every 8. In this form the weights are the left operand of the product with v; of

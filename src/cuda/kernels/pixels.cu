@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes of images to the network's input: of prepared ones, a quarter of what floats take on the way, and of pictures of
-// any size, which are resized here.
+// Bytes of images to the network's input: of prepared ones, a quarter of what floats take on the way, and of pictures
+// of any size, which are resized here.
 #include "cuda/device.cuh"
 #include "cuda/resize_args.h"
 
@@ -39,8 +39,8 @@ __device__ __forceinline__ int rounded(int sum, int bits) {
     return min(sum >> bits, 255);
 }
 
-// One picture, both passes and the scaling: a thread makes one pixel, and for each tap of the second pass what the first
-// one would have stored. Blocks of 32 x 8 pixels.
+// One picture, both passes and the scaling: a thread makes one pixel, and for each tap of the second pass what the
+// first one would have stored. Blocks of 32 x 8 pixels.
 CF_GLOBAL cf_resize_pixels(const __grid_constant__ cf_cuda_resize_args a) {
     cf_wait_before();
     int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
