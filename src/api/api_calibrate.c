@@ -3,6 +3,7 @@
 #include "api/handles.h"
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "preprocess/network_input.h"
 #include "quant/calibrate.h"
 
 enum { RANDOM_IMAGES = 100, JUDGED_IMAGES = 8 };
@@ -60,11 +61,7 @@ static cfine_status fill(void *arg, cf_session *session, int image, cfine_error 
         }
         if (image < source->keep) source->kept[image] = pixels;
     }
-    for (int y = 0; y < input.h; y++)
-        for (int x = 0; x < input.w; x++) {
-            float *to = cf_tensor_at(&input, 0, y, x);
-            for (size_t c = 0; c < 3; c++) to[c] = pixels[c * plane + (size_t)y * (size_t)input.w + (size_t)x];
-        }
+    cf_input_from_planes(&input, 0, pixels, 0, input.h);
     if (image >= source->keep) cf_free(pixels);
     return CFINE_OK;
 }

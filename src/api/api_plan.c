@@ -78,7 +78,7 @@ static cfine_status assign_int8(cf_graph *graph, const cf_calibration *calibrati
                                 cfine_error *error) {
     if (request->target.backend == CF_CPU) return cf_assign_int8(graph, calibration, 0, error);
     cf_pricer *pricer;
-    CF_TRY(cf_pricer_create(request, graph, &pricer, error));
+    CF_TRY(cf_pricer_create(request, &pricer, error));
     cfine_status status = cf_assign_int8_by_price(graph, calibration, pricer, error);
     cf_pricer_destroy(pricer);
     return status;
@@ -91,6 +91,8 @@ static cfine_status assign_precision(cf_graph *graph, const cfine_model *model, 
     int fp16 =
         request->precision == CFINE_FP16 || (request->precision == CFINE_INT8 && request->target.backend == CF_CUDA);
     CF_TRY(cf_assign_half(graph, fp16 ? CF_F16 : CF_BF16, error));
+    if (request->target.features & CF_CPU_AMX_BF16 && request->target.backend == CF_CPU)
+        graph->values[graph->input].dtype = CF_BF16; // which a raised reader takes back
     if (request->precision != CFINE_INT8) return CFINE_OK;
     cf_calibration *calibration;
     CF_TRY(options->calibration ? cf_calibration_read(options->calibration, &calibration, error)
@@ -175,6 +177,7 @@ static cfine_status build(const cfine_model *model, const cfine_plan_options *op
     if (status == CFINE_OK && !options->reference && request->target.backend == CF_CPU &&
         request->precision != CFINE_INT8)
         status = cf_split_upsampled(graph, error);
+    if (status == CFINE_OK && graph->values[graph->input].dtype == CF_BF16) status = cf_narrow_input(graph, error);
     if (status == CFINE_OK) status = cf_plan_compile(graph, request, out, error);
     cf_graph_destroy(graph);
     return status;

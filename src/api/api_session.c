@@ -6,6 +6,7 @@
 #include "image/image.h"
 #include "plan/planfile.h"
 #include "postprocess/detections.h"
+#include "preprocess/network_input.h"
 
 cfine_status cfine_session_open(const cfine_plan *plan, const cfine_session_options *options, cfine_session **out,
                                 cfine_error *error) {
@@ -98,8 +99,11 @@ cfine_status cfine_open(const char *model, const cfine_open_options *options, cf
 typedef struct {
     const cfine_session *session;
     const cfine_image *image;
-    cf_pixel_view out;
-    uint8_t *bytes; // instead of out, if a device does the scaling
+    // Where it goes, one of them: image n of the network's input, floats, or bytes if a device does the scaling.
+    const cf_tensor *input;
+    int n;
+    cf_pixel_view floats;
+    uint8_t *bytes;
 } prepare_job;
 
 static void prepare_rows(void *arg, const cf_team *team) {
@@ -112,8 +116,10 @@ static void prepare_rows(void *arg, const cf_team *team) {
     cf_team_range(team, resizer->dst_height, &begin, &end);
     if (job->bytes)
         cf_preprocess_bytes(resizer, job->image->rgb, job->bytes, (int)begin, (int)end);
+    else if (job->input)
+        cf_input_from_image(job->input, job->n, resizer, job->image->rgb, &job->session->scale, (int)begin, (int)end);
     else
-        cf_preprocess_rows(resizer, job->image->rgb, &job->session->scale, &job->out, (int)begin, (int)end);
+        cf_preprocess_rows(resizer, job->image->rgb, &job->session->scale, &job->floats, (int)begin, (int)end);
 }
 
 static cfine_status check_image(const cfine_image *image, cfine_error *error) {
@@ -134,7 +140,7 @@ static cfine_status prepare(cfine_session *session, prepare_job job, cfine_error
 // Image n of a batch, where the forward pass takes it from.
 static cfine_status prepare_nth(cfine_session *session, const cfine_image *image, int n, cfine_error *error) {
     const cf_tensor *input = &session->exec->input, *bytes = &session->exec->bytes;
-    prepare_job job = {session, image, {cf_tensor_at(input, n, 0, 0), input->row, input->pixel, 1}, NULL};
+    prepare_job job = {.session = session, .image = image, .input = input, .n = n};
     if (bytes->data) job.bytes = cf_tensor_at(bytes, n, 0, 0);
     return prepare(session, job, error);
 }
@@ -146,7 +152,8 @@ cfine_status cfine_session_prepare(cfine_session *session, const cfine_image *im
     const cf_tensor *input = &session->plan.plan->input.tensor;
     cf_pixel_view planes = {pixels, input->w, 1, (ptrdiff_t)input->w * input->h};
     pthread_mutex_lock(&session->exec->lock);
-    cfine_status status = prepare(session, (prepare_job){session, image, planes, NULL}, error);
+    prepare_job job = {.session = session, .image = image, .floats = planes};
+    cfine_status status = prepare(session, job, error);
     pthread_mutex_unlock(&session->exec->lock);
     return status;
 }
@@ -170,15 +177,12 @@ typedef struct {
 static void interleave(void *arg, const cf_team *team) {
     const interleave_job *job = arg;
     cf_tensor input = job->session->exec->input;
-    int64_t plane = (int64_t)input.h * input.w;
+    int64_t image = 3 * (int64_t)input.h * input.w;
     long begin, end;
     cf_team_range(team, (long)job->count * input.h, &begin, &end);
     for (long i = begin; i < end; i++) {
-        int64_t n = i / input.h, y = i % input.h;
-        const float *in = job->pixels + n * 3 * plane + y * input.w;
-        float *out = cf_tensor_at(&input, n, y, 0);
-        for (int x = 0; x < input.w; x++)
-            for (int c = 0; c < 3; c++) out[x * input.pixel + c] = in[c * plane + x];
+        int n = (int)(i / input.h), y = (int)(i % input.h);
+        cf_input_from_planes(&input, n, job->pixels + n * image, y, y + 1);
     }
 }
 

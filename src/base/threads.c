@@ -17,15 +17,23 @@
 // shorter than anyone would notice on an idle machine.
 enum { SPIN_ROUNDS = 2000, MAX_THREADS = 1024 };
 
+enum { LINE = 64 };
+
+// Where a team meets. On a cache line of its own: parts of a team meet at the same time.
+typedef struct {
+    _Alignas(LINE) atomic_uint arrived;
+    atomic_uint phase;
+} meeting;
+
 struct cf_pool {
     int threads, started;
+    meeting *meetings;  // by lane: threads + 1
     pthread_t *workers; // threads - 1
     cf_pool_task task;
     void *arg;
-    atomic_uint generation;     // one more for every run; workers wait for it to change
-    atomic_uint running;        // workers that have not finished the current run
-    atomic_uint arrived, phase; // barrier
-    atomic_uint sleepers;       // threads asleep on any of the words above
+    atomic_uint generation; // one more for every run; workers wait for it to change
+    atomic_uint running;    // workers that have not finished the current run
+    atomic_uint sleepers;   // threads asleep on any of the words above or at a meeting
     atomic_int stopping;
 };
 
@@ -58,19 +66,25 @@ static void wake_all(cf_pool *pool, atomic_uint *word) {
 void cf_team_barrier(const cf_team *team) {
     if (team->threads == 1) return;
     cf_pool *pool = team->pool;
-    unsigned phase = atomic_load(&pool->phase);
-    if (atomic_fetch_add(&pool->arrived, 1) + 1 == (unsigned)team->threads) {
-        atomic_store(&pool->arrived, 0);
-        atomic_fetch_add(&pool->phase, 1);
-        wake_all(pool, &pool->phase);
+    meeting *here = &pool->meetings[team->lane];
+    unsigned phase = atomic_load(&here->phase);
+    if (atomic_fetch_add(&here->arrived, 1) + 1 == (unsigned)team->threads) {
+        atomic_store(&here->arrived, 0);
+        atomic_fetch_add(&here->phase, 1);
+        wake_all(pool, &here->phase);
     } else {
-        wait_for_change(pool, &pool->phase, phase);
+        wait_for_change(pool, &here->phase, phase);
     }
+}
+
+cf_team cf_team_split(const cf_team *team, int lanes) {
+    int threads = team->threads / lanes;
+    return (cf_team){team->pool, team->thread % threads, threads, 1 + team->thread / threads};
 }
 
 static void *worker(void *start) {
     cf_pool *pool = ((worker_start *)start)->pool;
-    cf_team team = {pool, ((worker_start *)start)->thread, pool->threads};
+    cf_team team = {pool, ((worker_start *)start)->thread, pool->threads, 0};
     cf_free(start);
     unsigned seen = 0;
     for (;;) {
@@ -83,7 +97,7 @@ static void *worker(void *start) {
 }
 
 void cf_pool_run(cf_pool *pool, cf_pool_task task, void *arg) {
-    cf_team team = {pool, 0, pool->threads};
+    cf_team team = {pool, 0, pool->threads, 0};
     if (pool->threads > 1) {
         pool->task = task;
         pool->arg = arg;
@@ -117,7 +131,9 @@ cfine_status cf_pool_create(int threads, int pin, cf_pool **out, cfine_error *er
     if (!pool) return cf_fail_memory(err, "thread pool", sizeof *pool);
     pool->threads = threads;
     pool->workers = cf_alloc((size_t)threads, sizeof *pool->workers);
-    cfine_status status = pool->workers ? CFINE_OK : cf_fail_memory(err, "thread pool", (size_t)threads);
+    pool->meetings = cf_alloc_aligned((size_t)(threads + 1) * sizeof *pool->meetings);
+    int room = pool->workers && pool->meetings;
+    cfine_status status = room ? CFINE_OK : cf_fail_memory(err, "thread pool", (size_t)threads);
     for (int i = 1; i < threads && status == CFINE_OK; i++) {
         worker_start *start = cf_alloc(1, sizeof *start);
         if (!start) {
@@ -150,6 +166,7 @@ void cf_pool_destroy(cf_pool *pool) {
     wake_all(pool, &pool->generation);
     for (int i = 0; i < pool->started; i++) pthread_join(pool->workers[i], NULL);
     cf_free(pool->workers);
+    cf_free_aligned(pool->meetings, (size_t)(pool->threads + 1) * sizeof *pool->meetings);
     cf_free(pool);
 }
 

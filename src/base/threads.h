@@ -11,6 +11,7 @@ typedef struct cf_pool cf_pool;
 typedef struct cf_team {
     cf_pool *pool;
     int thread, threads; // thread is 0..threads-1; 0 is the calling thread
+    int lane;            // where its members meet: 0 the whole team, 1.. the parts of one that was split
 } cf_team;
 
 typedef void (*cf_pool_task)(void *arg, const cf_team *team);
@@ -25,6 +26,11 @@ void cf_pool_run(cf_pool *pool, cf_pool_task task, void *arg);
 
 // Waits until every member of the running team has arrived. Spins for some microseconds, then sleeps in the kernel.
 void cf_team_barrier(const cf_team *team);
+
+// The part of the team that this member belongs to when the team is split into `lanes` of equal size, each with
+// barriers of its own. lanes divides the number of threads. All must leave their parts before the whole team splits
+// again.
+cf_team cf_team_split(const cf_team *team, int lanes);
 
 // The part [*begin, *end) of `count` items that this member takes: contiguous, sizes differ by at most one.
 static inline void cf_team_range(const cf_team *team, long count, long *begin, long *end) {

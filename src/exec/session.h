@@ -72,6 +72,9 @@ void cf_session_destroy(cf_session *session); // NULL is allowed
 int cf_session_takes(const cf_session *session, int width, int height);
 void cf_session_send(cf_session *session, int n, const cf_resizer *resizer, const uint8_t *rgb);
 
+// Sets waits[step]: 0 where a step touches nothing that the steps since the last meeting of the threads write or read.
+void cf_session_find_barriers(const cf_plan *plan, int threads, uint8_t *waits);
+
 // Runs all steps for `images` images (1..batch) whose pixels are where `from` says; the results are in `logits`
 // [1, queries, labels] and `boxes` [1, queries, 4]. The caller holds the lock. Only a GPU can fail.
 cfine_status cf_session_forward(cf_session *session, int images, cf_pixels_from from, cfine_error *err);

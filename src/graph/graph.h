@@ -18,7 +18,7 @@ typedef struct cf_value {
     int32_t h, w, c;
     int32_t node;   // the producer
     cf_dtype dtype; // F32 until the precision pass
-    float scale;    // quantised values: real = scale * (stored - zero)
+    float scale;    // quantised values, and the image: real = scale * (stored - zero)
     int32_t zero;
 } cf_value;
 
@@ -36,7 +36,7 @@ typedef struct cf_graph {
     cf_node *nodes;
     cf_value *values;
     int32_t node_count, node_capacity, value_count, value_capacity;
-    int32_t input;         // the image, [h, w, 3]
+    int32_t input;         // the image, [h, w, 3], or [h, w, 4] in bf16
     int32_t logits, boxes; // outputs: [queries, labels] and [queries, 4]
     cfine_status status;   // of the first error
     cfine_error error;

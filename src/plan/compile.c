@@ -98,12 +98,15 @@ static cfine_status add_border(cf_plan *plan, const cf_graph *graph, const cf_pl
     return CFINE_OK;
 }
 
-// Zeroes the border of a buffer that the node `first` is the first to write.
+// Zeroes the border of a buffer that the node `first` is the first to write. What holds the whole batch has its memory
+// for itself, which sessions begin with zeroes.
 static cfine_status add_halo_steps(cf_plan *plan, const cf_graph *graph, const cf_placement *placement, int32_t first,
                                    cfine_error *err) {
     for (int32_t v = 0; v < graph->value_count; v++) {
         const cf_buffer *buffer = &placement->buffers[v];
-        if (placement->places[v].root != v || !buffer->bytes || !buffer->halo || buffer->first != first) continue;
+        if (placement->places[v].root != v || !buffer->bytes || !buffer->halo || buffer->first != first ||
+            buffer->placed)
+            continue;
         CF_TRY(add_border(plan, graph, placement, v, err));
     }
     return CFINE_OK;
@@ -157,14 +160,8 @@ double cf_plan_flops(const cf_graph *graph) {
     return flops;
 }
 
-int32_t cf_plan_chunk(const cf_plan_request *request, double flops) {
-    enum { THREADS_AN_IMAGE = 4 };       // what one image of D-FINE N keeps busy
-    const double flops_of_a_chunk = 8e9; // measured: docs/performance.md
-    if (request->target.backend == CF_CUDA) return request->batch;
-    int chunk = request->threads / THREADS_AN_IMAGE, most = request->batch;
-    if (flops * most <= flops_of_a_chunk) return most;
-    if (flops * chunk < flops_of_a_chunk) chunk = (int)(flops_of_a_chunk / flops);
-    return chunk < 1 ? 1 : chunk > most ? most : chunk;
+int32_t cf_plan_chunk(const cf_plan_request *request) {
+    return request->target.backend == CF_CUDA ? request->batch : 1;
 }
 
 cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf_plan **out, cfine_error *err) {
@@ -178,7 +175,7 @@ cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf
         atomic_store(&plan->references, 1);
         plan->request = *request;
         plan->flops = cf_plan_flops(graph);
-        plan->chunk = cf_plan_chunk(request, plan->flops);
+        plan->chunk = cf_plan_chunk(request);
         plan->steps = cf_alloc((size_t)graph->node_count * 2, sizeof *plan->steps); // a HALO step each at most
     }
     if (!plan || !plan->steps) status = cf_fail_memory(err, "plan", sizeof *plan->steps * (size_t)graph->node_count);
@@ -189,10 +186,10 @@ cfine_status cf_plan_compile(cf_graph *graph, const cf_plan_request *request, cf
         cf_tuner_destroy(plan->tuner);
         plan->tuner = NULL;
     }
-    if (status == CFINE_OK) cf_plan_find_barriers(plan);
     if (status == CFINE_OK) status = pack(plan, graph, err);
     if (status == CFINE_OK) {
         plan->workspace_bytes = placement.workspace_bytes;
+        plan->whole_bytes = placement.whole_bytes;
         plan->input = cf_placement_tensor(graph, &placement, graph->input);
         plan->logits = cf_placement_tensor(graph, &placement, graph->logits);
         plan->boxes = cf_placement_tensor(graph, &placement, graph->boxes);

@@ -11,6 +11,15 @@ static int overlap_in_time(const cf_buffer *a, const cf_buffer *b) {
     return a->first <= b->last && b->first <= a->last;
 }
 
+int64_t cf_memory_align(int64_t bytes) {
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+// 1 if a is taken before b.
+static int goes_before(const cf_buffer *a, const cf_buffer *b) {
+    return a->placed != b->placed ? a->placed : a->bytes > b->bytes;
+}
+
 int64_t cf_memory_plan(cf_buffer *buffers, int32_t count, int32_t *scratch) {
     int32_t placed = 0;
     int64_t total = 0;
@@ -18,19 +27,19 @@ int64_t cf_memory_plan(cf_buffer *buffers, int32_t count, int32_t *scratch) {
     for (int32_t i = 0; i < count; i++) {
         if (buffers[i].bytes == 0) continue;
         int32_t at = placed++;
-        for (; at > 0 && buffers[scratch[at - 1]].bytes < buffers[i].bytes; at--) scratch[at] = scratch[at - 1];
+        for (; at > 0 && goes_before(&buffers[i], &buffers[scratch[at - 1]]); at--) scratch[at] = scratch[at - 1];
         scratch[at] = i;
     }
     for (int32_t k = 0; k < placed; k++) {
         cf_buffer *buffer = &buffers[scratch[k]];
-        int64_t offset = 0;
-        for (int moved = 1; moved;) { // climb over every conflicting buffer until none is left
+        int64_t offset = buffer->placed ? buffer->offset : 0;
+        for (int moved = !buffer->placed; moved;) { // climb over every conflicting buffer until none is left
             moved = 0;
             for (int32_t j = 0; j < k; j++) {
                 const cf_buffer *other = &buffers[scratch[j]];
                 if (overlap_in_time(buffer, other) && offset < other->offset + other->bytes &&
                     other->offset < offset + buffer->bytes) {
-                    offset = (other->offset + other->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+                    offset = cf_memory_align(other->offset + other->bytes);
                     moved = 1;
                 }
             }

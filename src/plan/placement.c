@@ -141,7 +141,7 @@ int cf_placement_is_whole(const cf_graph *graph, const cf_placement *placement, 
 
 cfine_status cf_plan_place(const cf_graph *graph, const cf_plan_request *request, cf_placement *out, cfine_error *err) {
     size_t count = (size_t)graph->value_count;
-    *out = (cf_placement){cf_alloc(count, sizeof *out->places), cf_alloc(count, sizeof *out->buffers), 0};
+    *out = (cf_placement){cf_alloc(count, sizeof *out->places), cf_alloc(count, sizeof *out->buffers), 0, 0};
     int32_t *scratch = cf_alloc(count, sizeof *scratch);
     if (!out->places || !out->buffers || !scratch) {
         cf_free(scratch);
@@ -149,16 +149,20 @@ cfine_status cf_plan_place(const cf_graph *graph, const cf_plan_request *request
         return cf_fail_memory(err, "plan", count * sizeof *out->buffers);
     }
     place_values(graph, out);
-    int32_t chunk = cf_plan_chunk(request, cf_plan_flops(graph));
+    int32_t chunk = cf_plan_chunk(request);
     find_lifetimes(graph, request->target.backend == CF_CPU, out); // GPU kernels look where the border is
     for (int32_t v = 0; v < graph->value_count; v++) {
         cf_buffer *buffer = &out->buffers[v];
         if (out->places[v].root != v || buffer->last < 0) continue;
         const cf_value *value = &graph->values[v];
         int64_t pixels = (int64_t)(value->h + 2 * buffer->halo) * (value->w + 2 * buffer->halo);
-        int images = cf_placement_is_whole(graph, out, v) ? request->batch : chunk;
+        buffer->placed = cf_placement_is_whole(graph, out, v);
+        int images = buffer->placed ? request->batch : chunk;
         buffer->bytes =
             images * pixels * value->c * cf_dtype_size(value->dtype) + 64; // vector loads may run past the end
+        if (!buffer->placed) continue;
+        buffer->offset = out->whole_bytes; // in front of all others, which lanes have for themselves
+        out->whole_bytes += cf_memory_align(buffer->bytes);
     }
     out->workspace_bytes = cf_memory_plan(out->buffers, graph->value_count, scratch);
     cf_free(scratch);

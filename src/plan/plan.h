@@ -32,7 +32,6 @@ typedef struct cf_step {
     int64_t in_offset[CF_MAX_INPUTS], out_offset;
     uint8_t in_whole[CF_MAX_INPUTS], out_whole; // 1: the tensor holds the whole batch, not one chunk
     int64_t packed_offset, packed_bytes;
-    int32_t waits;            // 1: the team must meet before this step, see barriers.c
     double flops, bytes;      // of one image: operations, and the least traffic
     cf_tried tried[CF_TRIED]; // when the plan was tuned: what was timed for this step or one like it
     int32_t tried_count;
@@ -53,11 +52,9 @@ typedef struct cf_plan_request {
     int32_t ordinal;   // of the GPU
 } cf_plan_request;
 
-// On a CPU a batch runs in chunks of a few images: each chunk goes through the whole network while its activations are
-// still in the cache, and the workspace holds one chunk. Only the network's input and outputs hold the whole batch. A
-// chunk of a small network has more images, so that its steps are long beside the meetings of the threads. On a GPU the
-// batch is one chunk. flops: operations for one image.
-int32_t cf_plan_chunk(const cf_plan_request *request, double flops);
+// Images that the steps work on at once. On a CPU one: each image goes through the whole network while its activations
+// are still in the cache, and only the network's input and outputs hold the whole batch. On a GPU the batch.
+int32_t cf_plan_chunk(const cf_plan_request *request);
 
 // Operations of the whole graph for one image.
 double cf_plan_flops(const cf_graph *graph);
@@ -76,7 +73,9 @@ typedef struct cf_plan {
     struct cf_tuner *tuner; // while a plan is compiled whose kernels are timed; else NULL
     int32_t chunk;          // images a step works on at once
     uint8_t *weights;       // packed constants of all steps, 64-byte aligned
-    int64_t weight_bytes, workspace_bytes;
+    int64_t weight_bytes;
+    int64_t workspace_bytes;                   // of a batch whose chunks run one after the other
+    int64_t whole_bytes;                       // of that, in front: what holds the whole batch
     void *device_weights[CF_CUDA_MAX_DEVICES]; // the same on each GPU that a session runs on, see device_weights.c
     int borrowed;                              // 1: weights point into `file` or into memory of the caller
     cf_bytes file;                             // the plan file, read
@@ -122,12 +121,13 @@ typedef struct cf_buffer {
     int32_t halo;
     int32_t first, last; // nodes that write it first and read it last, inclusive
     int64_t bytes, offset;
+    int32_t placed; // 1: the offset is given
 } cf_buffer;
 
 typedef struct cf_placement {
-    cf_place *places;   // by value
-    cf_buffer *buffers; // by value; used for roots only
-    int64_t workspace_bytes;
+    cf_place *places;                     // by value
+    cf_buffer *buffers;                   // by value; used for roots only
+    int64_t workspace_bytes, whole_bytes; // see cf_plan
 } cf_placement;
 
 // Inserts COPY nodes in front of CONCAT and TOKENS whose inputs cannot be written in place.
@@ -140,11 +140,10 @@ void cf_placement_release(cf_placement *placement);
 // The tensor of a value as kernels see it, and its byte offset in the workspace.
 cf_plan_tensor cf_placement_tensor(const cf_graph *graph, const cf_placement *placement, int32_t value);
 
-// Sets `waits` of every step: 0 where a step touches nothing that the steps since the last meeting write or read.
-void cf_plan_find_barriers(cf_plan *plan);
-
 // Offsets for buffers with sizes and lifetimes such that no two that live at the same time overlap; returns the total.
-// Largest first, each at the lowest free offset. buffers with bytes 0 are skipped. Needs count ints of scratch.
+// Largest first, each at the lowest free offset, after those that are placed. buffers with bytes 0 are skipped. Needs
+// count ints of scratch.
+int64_t cf_memory_align(int64_t bytes); // up to where the next buffer may begin
 int64_t cf_memory_plan(cf_buffer *buffers, int32_t count, int32_t *scratch);
 
 #endif

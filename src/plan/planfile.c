@@ -14,7 +14,7 @@
 #include "base/memory.h"
 
 enum {
-    FORMAT = 7,
+    FORMAT = 8,
     PAGE = 4096,
     MAX_STEPS = 1 << 16,
     MAX_NAMES = 1 << 20,
@@ -41,7 +41,7 @@ typedef struct about {
     cf_plan_tensor input, logits, boxes;
     cf_preprocess_config preprocess;
     double flops;
-    int64_t workspace_bytes;
+    int64_t workspace_bytes, whole_bytes;
     uint64_t model_hash;
     int32_t queries, labels, decoder_layers, detections;
     char family[16], size[16];
@@ -123,6 +123,7 @@ static void put_about(sink *out, const cf_plan *plan) {
     record.preprocess = plan->preprocess;
     record.flops = plan->flops;
     record.workspace_bytes = plan->workspace_bytes;
+    record.whole_bytes = plan->whole_bytes;
     record.model_hash = plan->model_hash;
     record.queries = plan->queries;
     record.labels = plan->labels;
@@ -217,15 +218,18 @@ static cfine_status check_header(const header *head, size_t size, const char *na
     return CFINE_OK;
 }
 
-// 1 if all pixels of a tensor, with its halo, for `images` images lie inside [0, limit).
-static int tensor_fits(const cf_tensor *t, int64_t offset, int images, int64_t limit) {
+// 1 if all pixels of a tensor, with its halo, lie inside the part of the workspace for what holds the whole batch, or
+// for what holds a chunk.
+static int tensor_fits(const cf_tensor *t, int64_t offset, const cf_plan *plan, int whole_batch) {
+    int64_t begin = whole_batch ? 0 : plan->whole_bytes, end = whole_batch ? plan->whole_bytes : plan->workspace_bytes;
+    int64_t images = whole_batch ? plan->request.batch : plan->chunk;
     if (t->h < 1 || t->w < 1 || t->c < 1 || t->halo < 0 || t->h > CF_MAX_SIDE || t->w > CF_MAX_SIDE ||
         t->c > CF_MAX_SIDE || t->halo > 16 || (unsigned)t->dtype > CF_I32 || t->pixel < t->c || t->row < 0 ||
         t->image < 0 || t->pixel > INT32_MAX || t->row > INT64_MAX >> 24 || t->image > INT64_MAX >> 24)
         return 0;
     int64_t size = cf_dtype_size(t->dtype), before, after, whole;
     if (__builtin_mul_overflow(t->halo, t->row + t->pixel, &before) ||
-        __builtin_mul_overflow((int64_t)images - 1, t->image, &whole) ||
+        __builtin_mul_overflow(images - 1, t->image, &whole) ||
         __builtin_mul_overflow((int64_t)t->h - 1 + t->halo, t->row, &after))
         return 0;
     int64_t across;
@@ -234,7 +238,7 @@ static int tensor_fits(const cf_tensor *t, int64_t offset, int images, int64_t l
         __builtin_add_overflow(after, t->c, &after) || __builtin_mul_overflow(after, size, &after) ||
         __builtin_mul_overflow(before, size, &before))
         return 0;
-    return offset >= before && offset <= limit && after <= limit - offset;
+    return offset >= begin && offset - begin >= before && offset <= end && after <= end - offset;
 }
 
 // The shape rule of the step's operator must give its output from its inputs.
@@ -262,7 +266,6 @@ static int shapes_follow(const cf_problem *problem) {
 // GPU kernels are held to the GPU that the plan was built for; which one there is shows when a session is opened.
 static int check_step(const cf_step *step, const cf_plan *plan, uint32_t features) {
     const cf_problem *problem = &step->problem;
-    int batch = plan->request.batch;
     cf_target target = plan->request.target;
     target.features = features;
     if (!step->kernel || step->kernel->op != problem->op || !cf_kernel_runs_on(step->kernel, &target)) return 0;
@@ -270,11 +273,8 @@ static int check_step(const cf_step *step, const cf_plan *plan, uint32_t feature
         problem->images != plan->chunk || !shapes_follow(problem))
         return 0;
     for (int i = 0; i < problem->inputs; i++)
-        if (!tensor_fits(&problem->in[i], step->in_offset[i], step->in_whole[i] ? batch : plan->chunk,
-                         plan->workspace_bytes))
-            return 0;
-    if (!tensor_fits(&problem->out[0], step->out_offset, step->out_whole ? batch : plan->chunk, plan->workspace_bytes))
-        return 0;
+        if (!tensor_fits(&problem->in[i], step->in_offset[i], plan, step->in_whole[i])) return 0;
+    if (!tensor_fits(&problem->out[0], step->out_offset, plan, step->out_whole)) return 0;
     if (step->kernel->refuse(problem)) return 0;
     int64_t packed = step->kernel->packed_size ? (int64_t)step->kernel->packed_size(problem) : 0;
     return step->packed_bytes == packed && step->packed_offset >= 0 && step->packed_offset % 64 == 0 &&
@@ -290,6 +290,12 @@ static char *take_name(const char **names, const char *end) {
     return name;
 }
 
+// 1 if images can be written into it: network_input.c.
+static int input_is_known(const cf_tensor *input, cf_backend backend) {
+    if (input->dtype == CF_F32) return input->c == 3 && input->pixel == 3;
+    return input->dtype == CF_BF16 && backend == CF_CPU && input->c == 4 && input->pixel == 4 && input->scale > 0;
+}
+
 static cfine_status read_about(const about *record, const char *name, cf_plan *plan, cfine_error *err) {
     plan->request = record->request;
     plan->request.ordinal = 0; // which GPU is the opener's choice
@@ -299,6 +305,7 @@ static cfine_status read_about(const about *record, const char *name, cf_plan *p
     plan->preprocess = record->preprocess;
     plan->flops = record->flops;
     plan->workspace_bytes = record->workspace_bytes;
+    plan->whole_bytes = record->whole_bytes;
     plan->model_hash = record->model_hash;
     plan->queries = record->queries;
     plan->labels = record->labels;
@@ -310,14 +317,15 @@ static cfine_status read_about(const about *record, const char *name, cf_plan *p
     plan->accuracy.data[sizeof plan->accuracy.data - 1] = plan->accuracy.machine[sizeof plan->accuracy.machine - 1] = 0;
     plan->family[sizeof plan->family - 1] = plan->size[sizeof plan->size - 1] = 0;
     int batch = plan->request.batch;
-    plan->chunk = cf_plan_chunk(&plan->request, plan->flops);
+    plan->chunk = cf_plan_chunk(&plan->request);
     if ((plan->request.target.backend != CF_CPU && plan->request.target.backend != CF_CUDA) || batch < 1 ||
         batch > 1 << 16 || plan->request.threads < 1 || plan->workspace_bytes < 0 || plan->queries < 1 ||
         plan->labels < 1 || plan->labels > MAX_NAMES || plan->detections < 1 || plan->detections > MAX_NAMES ||
-        !tensor_fits(&plan->input.tensor, plan->input.offset, batch, plan->workspace_bytes) ||
-        !tensor_fits(&plan->logits.tensor, plan->logits.offset, batch, plan->workspace_bytes) ||
-        !tensor_fits(&plan->boxes.tensor, plan->boxes.offset, batch, plan->workspace_bytes) ||
-        plan->input.tensor.c < 3 || plan->input.tensor.dtype != CF_F32 || plan->logits.tensor.dtype != CF_F32 ||
+        plan->whole_bytes < 0 || plan->whole_bytes > plan->workspace_bytes ||
+        !tensor_fits(&plan->input.tensor, plan->input.offset, plan, 1) ||
+        !tensor_fits(&plan->logits.tensor, plan->logits.offset, plan, 1) ||
+        !tensor_fits(&plan->boxes.tensor, plan->boxes.offset, plan, 1) ||
+        !input_is_known(&plan->input.tensor, plan->request.target.backend) || plan->logits.tensor.dtype != CF_F32 ||
         plan->boxes.tensor.dtype != CF_F32 || plan->logits.tensor.w != plan->queries ||
         plan->logits.tensor.c != plan->labels || plan->boxes.tensor.w != plan->queries || plan->boxes.tensor.c != 4)
         return damaged(name, "description", err);
@@ -388,7 +396,6 @@ cfine_status cf_planfile_parse(const uint8_t *data, size_t size, const char *nam
     memcpy(&description, data + sizeof head, sizeof description);
     cfine_status status = read_about(&description, name, plan, err);
     if (status == CFINE_OK) status = read_steps(&head, data, name, features, plan, err);
-    if (status == CFINE_OK) cf_plan_find_barriers(plan);
     if (status != CFINE_OK) {
         cf_plan_release(plan);
         return status;

@@ -20,13 +20,12 @@ enum { LAUNCH = 3000, BYTES_PER_CYCLE = 5 };
 
 enum { MOST_CANDIDATES = 8 };
 
-cfine_status cf_pricer_create(const cf_plan_request *request, const cf_graph *graph, cf_pricer **out,
-                              cfine_error *err) {
+cfine_status cf_pricer_create(const cf_plan_request *request, cf_pricer **out, cfine_error *err) {
     *out = NULL;
     cf_pricer *pricer = cf_alloc(1, sizeof *pricer);
     if (!pricer) return cf_fail_memory(err, "prices", sizeof *pricer);
     pricer->request = *request;
-    pricer->chunk = cf_plan_chunk(request, cf_plan_flops(graph));
+    pricer->chunk = cf_plan_chunk(request);
     cfine_status status = request->tune ? cf_tuner_create(request, MOST_CANDIDATES, &pricer->tuner, err) : CFINE_OK;
     if (status == CFINE_OK)
         *out = pricer;

@@ -9,7 +9,7 @@
 typedef struct cf_pricer cf_pricer;
 
 // request->tune: by the clock; else by estimates, which only kernels of a GPU have.
-cfine_status cf_pricer_create(const cf_plan_request *request, const cf_graph *graph, cf_pricer **out, cfine_error *err);
+cfine_status cf_pricer_create(const cf_plan_request *request, cf_pricer **out, cfine_error *err);
 void cf_pricer_destroy(cf_pricer *pricer); // NULL is allowed
 
 // The node with its inputs stored in in[0 .. input_count-1] and its output in `out`. A price that no operator reaches

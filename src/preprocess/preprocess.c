@@ -29,11 +29,8 @@ static void write_pixels(const cf_resizer *resizer, const cf_pixel_scale *scale,
     }
 }
 
-// Calls take(arg, pixels, count, y, x) for the runs of pixels that make up the output rows [begin, end).
-typedef void take_pixels(const void *arg, const uint8_t *rgb, size_t pixels, int y, int x);
-
-static void resize_rows(const cf_resizer *resizer, const uint8_t *src, int begin, int end, take_pixels *take,
-                        const void *arg) {
+void cf_preprocess_each_run(const cf_resizer *resizer, const uint8_t *src, int begin, int end, cf_take_pixels *take,
+                            const void *arg) {
     uint8_t buffer[ROWS * CF_RESIZE_BLOCK_STRIDE(PIXELS)];
     for (int y = begin; y < end; y += ROWS)
         for (int x = 0; x < resizer->dst_width; x += PIXELS) {
@@ -60,7 +57,7 @@ static void take_floats(const void *arg, const uint8_t *rgb, size_t pixels, int 
 void cf_preprocess_rows(const cf_resizer *resizer, const uint8_t *src, const cf_pixel_scale *scale,
                         const cf_pixel_view *out, int begin, int end) {
     float_rows rows = {resizer, scale, out};
-    resize_rows(resizer, src, begin, end, take_floats, &rows);
+    cf_preprocess_each_run(resizer, src, begin, end, take_floats, &rows);
 }
 
 typedef struct {
@@ -75,7 +72,7 @@ static void take_bytes(const void *arg, const uint8_t *rgb, size_t pixels, int y
 
 void cf_preprocess_bytes(const cf_resizer *resizer, const uint8_t *src, uint8_t *out, int begin, int end) {
     byte_rows rows = {out, (size_t)resizer->dst_width * 3};
-    resize_rows(resizer, src, begin, end, take_bytes, &rows);
+    cf_preprocess_each_run(resizer, src, begin, end, take_bytes, &rows);
 }
 
 cfine_status cf_preprocess(cf_resizer *resizer, const cfine_image *image, int width, int height,

@@ -34,6 +34,11 @@ void cf_preprocess_rows(const cf_resizer *resizer, const uint8_t *src, const cf_
 // The same without scaling: the resized pixels as bytes, row y at out + y * 3 * dst_width.
 void cf_preprocess_bytes(const cf_resizer *resizer, const uint8_t *src, uint8_t *out, int begin, int end);
 
+// Calls take(arg, rgb, pixels, y, x) for the runs of resized pixels that make up the output rows [begin, end).
+typedef void cf_take_pixels(const void *arg, const uint8_t *rgb, size_t pixels, int y, int x);
+void cf_preprocess_each_run(const cf_resizer *resizer, const uint8_t *src, int begin, int end, cf_take_pixels *take,
+                            const void *arg);
+
 // All of it on the calling thread: plans the resizer for the image and width x height, and fills out.
 cfine_status cf_preprocess(cf_resizer *resizer, const cfine_image *image, int width, int height,
                            const cf_pixel_scale *scale, const cf_pixel_view *out, cfine_error *err);

@@ -247,6 +247,7 @@ static void cases(check_run *run) {
     if (check_is_bench(run)) return;
     static const shape odd[] = {
         {"stem", 1, 19, 33, 3, 16, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_RELU, 1, 0},
+        {"stem", 1, 19, 33, 4, 16, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_RELU, 0, 0},
         {"stem", 2, 8, 30, 3, 32, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0, 0},
         {"bottom", 1, 13, 17, 16, 8, 2, 2, 1, {0, 0, 1, 1}, 1, CF_ACT_RELU, 1, 0},
         {"one", 1, 1, 1, 1, 1, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0, 0},

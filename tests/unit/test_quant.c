@@ -278,7 +278,7 @@ static void prices_choose_what_kernels_can(void **state) {
         cf_plan *plan;
         int convolutions = 0, concats = 0, in_int8 = 0;
         assert_ok(cf_assign_half(graph, CF_F16, &error));
-        assert_ok(cf_pricer_create(&request, graph, &pricer, &error));
+        assert_ok(cf_pricer_create(&request, &pricer, &error));
         assert_ok(cf_assign_int8_by_price(graph, made, pricer, &error));
         cf_pricer_destroy(pricer);
         check_bytes(graph, &convolutions, &concats);

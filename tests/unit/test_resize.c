@@ -3,8 +3,10 @@
 #include "unit/test.h"
 
 #include "base/cpu.h"
+#include "base/half.h"
 #include "base/memory.h"
-#include "preprocess/preprocess.h"
+#include "kernels/kernel.h"
+#include "preprocess/network_input.h"
 #include "unit/checksum.h"
 
 static cfine_error error;
@@ -197,11 +199,69 @@ static void planning_fails_cleanly(void **state) {
     free(src);
 }
 
+// The network's input of image 1 of 2, in a buffer with a border.
+static cf_tensor make_input(int half, int h, int w, void **memory) {
+    enum { HALO = 1 };
+    int c = half ? 4 : 3;
+    cf_tensor input = {.h = h, .w = w, .c = c, .halo = HALO, .pixel = c, .dtype = half ? CF_BF16 : CF_F32};
+    input.row = (w + 2 * HALO) * c;
+    input.image = (h + 2 * HALO) * input.row;
+    input.scale = half ? 1 / 255.0f : 1;
+    *memory = cf_alloc((size_t)(2 * input.image), (size_t)cf_dtype_size(input.dtype));
+    assert_non_null(*memory);
+    input.data = (char *)*memory + (input.row + input.pixel) * cf_dtype_size(input.dtype);
+    return input;
+}
+
+// Whatever way pixels come and whatever the input's type: the same numbers; bytes are exact in bf16; its fourth channel
+// and the border stay zero.
+static void inputs_hold_the_pixels(void **state) {
+    (void)state;
+    static const double mean[3] = {0.485, 0.456, 0.406}, std[3] = {0.229, 0.224, 0.225};
+    static const int widths[] = {1, 7, 8, 15, 16, 17, 33, 640};
+    enum { H = 3, MOST = 640 };
+    static float planes[3 * H * MOST];
+    cf_resizer resizer = {0};
+    for (size_t k = 0; k < sizeof widths / sizeof *widths; k++)
+        for (int how = 0; how < MASKS * 8; how++) {
+            int half = how & 1, normalize = how >> 1 & 1, from_planes = how >> 2 & 1, w = widths[k];
+            use_mask(masks[how >> 3]);
+            cf_pixel_scale scale;
+            cf_pixel_scale_init(&scale, 1 / 255.0, normalize ? mean : NULL, normalize ? std : NULL);
+            cfine_image image = {w, H, generate(0, (uint32_t)k + 5, w, H)};
+            cf_pixel_view view = {planes, w, 1, H * w};
+            assert_ok(cf_preprocess(&resizer, &image, w, H, &scale, &view, &error));
+            void *memory;
+            cf_tensor input = make_input(half, H, w, &memory);
+            if (from_planes)
+                cf_input_from_planes(&input, 1, planes, 0, H);
+            else
+                cf_input_from_image(&input, 1, &resizer, image.rgb, &scale, 0, H);
+            for (int y = -1; y <= H; y++)
+                for (int x = -1; x <= w; x++)
+                    for (int c = 0; c < input.c; c++) {
+                        int inside = y >= 0 && y < H && x >= 0 && x < w && c < 3;
+                        float want = inside ? planes[(c * H + y) * w + x] / input.scale : 0;
+                        if (half) want = cf_bf16_to_f32(cf_f32_to_bf16(want));
+                        if (inside && half && !normalize) want = image.rgb[(y * w + x) * 3 + c];
+                        if (cf_tensor_get(&input, 1, y, x, c) != want)
+                            fail_msg("width %d, %s, case %d: (%d, %d) channel %d", w, masks[how >> 3], how, y, x, c);
+                    }
+            for (int64_t i = 0; i < input.image * cf_dtype_size(input.dtype); i++)
+                assert_int_equal(((char *)memory)[i], 0); // image 0
+            cf_free(memory);
+            free(image.rgb);
+        }
+    cf_resizer_release(&resizer);
+    use_mask("native");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_pillow),
         cmocka_unit_test(kernels_equal_plain_c),
         cmocka_unit_test(layouts_hold_the_reference_values),
+        cmocka_unit_test(inputs_hold_the_pixels),
         cmocka_unit_test(planning_fails_cleanly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

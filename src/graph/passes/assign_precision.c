@@ -4,7 +4,7 @@
 // Half precision (bf16): whatever is features, of pixels or of queries, is bf16; its products are summed in FP32. FP32
 // stays where boxes and scores are made, because they lose in anything less: boxes and their inverse sigmoids,
 // sampling offsets and weights, distributions of edges and their integral, location quality, scores. The image itself
-// stays FP32 too, so that its pixels are exact.
+// stays FP32 too, so that its pixels are exact; on a CPU narrow_input.c has another way.
 #include "base/memory.h"
 #include "graph/passes/passes.h"
 

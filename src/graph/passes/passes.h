@@ -43,6 +43,10 @@ typedef struct cf_raised {
 // operator has is an error.
 cfine_status cf_raise_precision(cf_graph *graph, const cf_raised *raised, size_t count, cfine_error *err);
 
+// After that, where the image is to be bf16: makes it so, exactly where it was bytes; see narrow_input.c. An image
+// whose readers cannot take that stays FP32.
+cfine_status cf_narrow_input(cf_graph *graph, cfine_error *err);
+
 // After the precision was assigned, for plans of a CPU that are not int8 (whose calibrations know the operators as they
 // were): takes upsampling out of 1x1 convolutions; see split_upsampled.c.
 cfine_status cf_split_upsampled(cf_graph *graph, cfine_error *err);

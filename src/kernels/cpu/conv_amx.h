@@ -3,7 +3,8 @@
 //
 // A tile of the input is up to 16 neighbouring pixels times 64 bytes of channels, loaded straight from the activation
 // with its pixel stride; a tile of weights is 16 groups of a panel (conv_panel.h), which is already in tile order. Two
-// input tiles times two panels, a block, keep four tiles of sums, so that each load is used twice. All tiles of a
+// input tiles times two panels, a block, keep four tiles of sums, so that each load is used twice; with a single panel
+// four input tiles do, so that a product does not wait for the one before. All tiles of a
 // problem have one shape, set once: lines (all lines of an image together, where that fills tiles better) are cut into
 // equal tiles, the last of which overlaps its neighbour when they do not fit, and K runs into equal chunks.
 //
@@ -22,6 +23,7 @@
 #include "kernels/cpu/conv_amx_finish.h"
 
 enum {
+    CF_AMX_MOST_TILES = 4, // of pixels in a block
     CF_BLOCK_SUMS = 2 * CF_TILE * CF_BLOCK_WIDTH,
     CF_AMX_MOST_STEPS = 1024,
     CF_AMX_LEAST_STORE = 4,           // pixels written at a time
@@ -62,9 +64,9 @@ typedef struct cf_amx_conv {
     int32_t store_pixels, store_turn;           // of the block before: written at a time, steps left out between
     int64_t line_width, lines, lines_per_image; // of the lines that tiles are cut from: the output's, or joined ones
     int64_t pitch;                              // positions from one output line to the next in such a line
-    int64_t tiles_per_line, tiles;
+    int64_t tiles_per_line, tiles, block; // tiles in a block, unless fewer are left: 4 with a single panel, else 2
     cf_amx_writer *write;
-    cf_amx_multiplier *const (*multiply)[2][2]; // [weights stay][tiles - 1][panels - 1]
+    cf_amx_multiplier *const (*multiply)[CF_AMX_MOST_TILES][2]; // [weights stay][tiles - 1][panels - 1]
     // Of each step bytes from the first tap, and from the panel's first weight; the input that the line before did not
     // read, likewise.
     int32_t *offset, *weight_offset, *fresh, fresh_count;
@@ -108,11 +110,11 @@ static void cf_amx_lines(cf_amx_conv *p) {
     p->lines_per_image = 1;
 }
 
-// Bytes of input that a block of two tiles reads, each counted once.
+// Bytes of input that a block reads, each counted once.
 static int64_t cf_amx_block_bytes(const cf_amx_conv *p) {
     const cf_conv_attr *attr = &p->problem->attr.conv;
     int stride = attr->stride < attr->kernel_w ? attr->stride : attr->kernel_w;
-    int64_t pixels = 2 * (int64_t)p->rows * stride + attr->kernel_w - stride;
+    int64_t pixels = p->block * p->rows * stride + attr->kernel_w - stride;
     return pixels * p->problem->in[0].c * (4 / p->g.group) * p->parts * p->g.rows;
 }
 
@@ -136,6 +138,7 @@ static void cf_amx_shape(cf_amx_conv *p) {
     p->rows = (int32_t)((p->line_width + p->tiles_per_line - 1) / p->tiles_per_line);
     p->tiles_per_line = (p->line_width + p->rows - 1) / p->rows;
     p->tiles = p->lines * p->tiles_per_line;
+    p->block = g->panels == 1 && p->parts == 1 ? 4 : 2;
     int across = cf_amx_across(p);
     int64_t weights = p->g.panels * p->panel / across, input = cf_amx_block_bytes(p);
     int64_t cuts = g->panels > 4 && p->parts == 1 && input > CF_AMX_INPUT_BYTES
@@ -148,11 +151,12 @@ static void cf_amx_shape(cf_amx_conv *p) {
         p->run = cf_least((p->tiles + 1) / 2, 1 + CF_AMX_WAITING_BYTES / (g->panels * CF_BLOCK_SUMS * 2 / across));
     p->weights_stay = p->weights_outside || weights <= CF_AMX_FEW_WEIGHTS;
     int32_t length = p->steps - (p->steps - 1) / p->stretch * p->stretch; // of the last part of K
-    p->store_pixels = (2 * CF_TILE + length - 1) / length;
+    int32_t pixels = (int32_t)p->block * CF_TILE;
+    p->store_pixels = (pixels + length - 1) / length;
     p->store_turn = 0;
     if (p->store_pixels >= CF_AMX_LEAST_STORE) return;
     p->store_pixels = CF_AMX_LEAST_STORE;
-    p->store_turn = length * CF_AMX_LEAST_STORE / (2 * CF_TILE) - 1;
+    p->store_turn = length * CF_AMX_LEAST_STORE / pixels - 1;
     if (p->store_turn < 0) p->store_turn = 0;
 }
 
@@ -210,12 +214,12 @@ static const char *cf_amx_input(const cf_amx_conv *p, const cf_amx_place *at) {
     return p->in + at->n * p->in_image + at->y * p->in_line + at->x * p->g.step;
 }
 
-// Two tiles of pixels by two panels whose sums wait to be written: that happens a few pixels at a time between the
+// A block whose sums wait to be written: that happens a few pixels at a time between the
 // products of the next block, so that vector units and tiles work side by side. Where they go is found out then, too:
 // at the end of a block nothing should keep the next one's loads from starting.
 typedef struct {
-    float sums[2 * CF_TILE * CF_BLOCK_WIDTH] __attribute__((aligned(64))); // [tile][pixel][32], FP32 or int32
-    cf_amx_place place[2];
+    float sums[CF_AMX_MOST_TILES * CF_TILE * CF_BLOCK_WIDTH] __attribute__((aligned(64))); // [tile][pixel][32]
+    cf_amx_place place[CF_AMX_MOST_TILES];
     int32_t panel, panels, tiles;
     int32_t tile;        // at work; -1: none yet
     int32_t done;        // pixels of `store` that are written
@@ -294,30 +298,43 @@ static void cf_amx_store_some(const cf_amx_conv *p, cf_finished *f, int pixels) 
     }
 }
 
-// Memory that is called into the second cache while a block is multiplied: for each of `count` offsets 32 lines, 16
-// from each base.
+// Memory that is called into the second cache while a block is multiplied: from each of `count` offsets on `places`
+// places, a stride apart; of `base`, then of `then`.
 typedef struct {
-    const char *base[2];
+    const char *base, *then, *at;
     int64_t stride;
     const int32_t *offset;
-    int32_t count, line, a_step; // offsets left; lines of the first done; lines to call for in a step
+    int32_t count, places;
+    int32_t done, left, all; // offsets done; places left at this one, and in all
+    int32_t a_step;          // places to call for in a step
 } cf_amx_ahead;
 
+static void cf_amx_begin_ahead(cf_amx_ahead *a) {
+    a->done = 0;
+    a->left = a->places;
+    a->all = a->count * a->places * (a->then ? 2 : 1);
+    if (a->all) a->at = a->base + a->offset[0];
+}
+
 CF_INLINE void cf_amx_call_ahead(cf_amx_ahead *a) {
-    for (int i = 0; i < a->a_step && a->count > 0; i++) {
-        _mm_prefetch(a->base[a->line >> 4] + *a->offset + (a->line & 15) * a->stride, _MM_HINT_T1);
-        if (++a->line == 2 * CF_TILE) a->line = 0, a->offset++, a->count--;
+    for (int i = 0; i < a->a_step && a->all > 0; i++, a->all--) {
+        _mm_prefetch(a->at, _MM_HINT_T1);
+        a->at += a->stride;
+        if (--a->left > 0 || a->all == 1) continue;
+        if (++a->done == a->count) a->done = 0, a->base = a->then;
+        a->left = a->places;
+        a->at = a->base + a->offset[a->done];
     }
 }
 
-// Lines to call for in each of `steps` steps.
-static int32_t cf_amx_a_step(int32_t count, int64_t steps) {
-    return (int32_t)cf_least((count * (int64_t)(2 * CF_TILE) + steps - 1) / steps, CF_AMX_MOST_AHEAD);
+// Places to call for in each of `steps` steps.
+static int32_t cf_amx_a_step(int64_t places, int64_t steps) {
+    return (int32_t)cf_least((places + steps - 1) / steps, CF_AMX_MOST_AHEAD);
 }
 
-// What a block of two tiles and two panels multiplies.
+// What a block of tiles and panels multiplies.
 typedef struct cf_amx_block {
-    const char *in0, *in1, *weight;
+    const char *in[CF_AMX_MOST_TILES], *weight;
     int32_t first, last;   // steps of K
     const float *start;    // what the sums of every pixel start from; NULL: from `waiting`
     float *waiting;        // [tile][panel][16][16]
@@ -358,12 +375,30 @@ CF_INLINE void cf_amx_one_product(cf_amx_product use, const char *a0, const char
     if (tiles > 1 && panels > 1) CF_AMX_DOT(use, 3, 5, 7);
 }
 
+// One step of K of four tiles and one panel.
+CF_INLINE void cf_amx_four_products(cf_amx_product use, const cf_amx_block *b, int32_t offset, const char *weight,
+                                    int64_t step, int stay) {
+    CF_AMX_LOAD_WEIGHTS(stay, 6, weight);
+    _tile_loadd(4, b->in[0] + offset, step);
+    CF_AMX_DOT(use, 0, 4, 6);
+    _tile_loadd(5, b->in[1] + offset, step);
+    CF_AMX_DOT(use, 1, 5, 6);
+    _tile_loadd(4, b->in[2] + offset, step);
+    CF_AMX_DOT(use, 2, 4, 6);
+    _tile_loadd(5, b->in[3] + offset, step);
+    CF_AMX_DOT(use, 3, 5, 6);
+}
+
+// what(tile of sums, tile of pixels, panel)
 #define CF_AMX_EACH_SUM(tiles, panels, what)                                                                           \
     do {                                                                                                               \
         what(0, 0, 0);                                                                                                 \
         if ((panels) > 1) what(1, 0, 1);                                                                               \
-        if ((tiles) > 1) what(2, 1, 0);                                                                                \
-        if ((tiles) > 1 && (panels) > 1) what(3, 1, 1);                                                                \
+        if ((tiles) > 2) what(1, 1, 0);                                                                                \
+        if ((tiles) == 2) what(2, 1, 0);                                                                               \
+        if ((tiles) == 2 && (panels) > 1) what(3, 1, 1);                                                               \
+        if ((tiles) > 2) what(2, 2, 0);                                                                                \
+        if ((tiles) > 2) what(3, 3, 0);                                                                                \
     } while (0)
 #define CF_AMX_START(tile, row, panel) _tile_loadd(tile, b->start + (panel)*CF_PANEL, 0) // stride 0: rows are the same
 #define CF_AMX_GO_ON(tile, row, panel) _tile_loadd(tile, b->waiting + (tile)*CF_TILE * CF_PANEL, 64)
@@ -389,7 +424,7 @@ CF_INLINE void cf_amx_add_chunk(cf_finished *finished, int tiles, int panels) {
         }
 }
 
-// Sums of 1 or 2 tiles of pixels and 1 or 2 panels.
+// Sums of 1, 2 or 4 tiles of pixels and 1 or, unless there are 4 tiles, 2 panels.
 CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_block *b, int tiles, int panels,
                                int stay) {
     int64_t step = p->g.step, part = p->part, weight_part = p->weight_part, panel = p->panel;
@@ -399,8 +434,12 @@ CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_
     else
         CF_AMX_EACH_SUM(tiles, panels, CF_AMX_GO_ON);
     for (int s = b->first, last = b->last, turn = 0; s < last; s++) {
-        const char *a0 = b->in0 + p->offset[s], *a1 = b->in1 + p->offset[s], *weight = b->weight + p->weight_offset[s];
-        cf_amx_one_product(use, a0, a1, weight, step, panel, tiles, panels, stay, 1, 1);
+        const char *weight = b->weight + p->weight_offset[s];
+        const char *a0 = b->in[0] + p->offset[s], *a1 = b->in[1] + p->offset[s];
+        if (tiles == CF_AMX_MOST_TILES)
+            cf_amx_four_products(use, b, p->offset[s], weight, step, stay);
+        else
+            cf_amx_one_product(use, a0, a1, weight, step, panel, tiles, panels, stay, 1, 1);
         if (use == CF_AMX_SPLIT) { // that was hi*hi; of the other parts hi*lo, hi*mid, mid*mid, mid*hi, lo*hi
             cf_amx_one_product(use, a0, a1, weight + 2 * weight_part, step, panel, tiles, panels, stay, 0, 1);
             cf_amx_one_product(use, a0, a1, weight + weight_part, step, panel, tiles, panels, stay, 0, 1);
@@ -415,17 +454,17 @@ CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_
                 CF_AMX_EACH_SUM(tiles, panels, CF_AMX_CLEAR);
             }
         }
-        if (b->ahead.count) cf_amx_call_ahead(&b->ahead);
+        if (b->ahead.all) cf_amx_call_ahead(&b->ahead);
         if (--turn < 0 && before->tile < before->tiles) {
             cf_amx_store_some(p, before, p->store_pixels);
             turn = p->store_turn;
         }
     }
     if (use == CF_AMX_SPLIT && p->steps > CF_AMX_SUM_CHUNK) {
-        if (before->tile < before->tiles) cf_amx_store_some(p, before, 2 * CF_TILE);
+        if (before->tile < before->tiles) cf_amx_store_some(p, before, CF_AMX_MOST_TILES * CF_TILE);
         cf_amx_add_chunk(b->finished, tiles, panels);
     } else if (b->finished) {
-        if (before->tile < before->tiles) cf_amx_store_some(p, before, 2 * CF_TILE);
+        if (before->tile < before->tiles) cf_amx_store_some(p, before, CF_AMX_MOST_TILES * CF_TILE);
         CF_AMX_EACH_SUM(tiles, panels, CF_AMX_FINISH);
     } else {
         CF_AMX_EACH_SUM(tiles, panels, CF_AMX_WAIT);
@@ -436,18 +475,21 @@ CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_
     static __attribute__((noinline)) void name(const cf_amx_conv *p, cf_amx_block *b) {                                \
         cf_amx_multiply(use, p, b, tiles, panels, stay);                                                               \
     }
-// The eight of a kind of product, and a table of them: [weights stay][tiles - 1][panels - 1].
+// All of a kind of product, and a table of them: [weights stay][tiles - 1][panels - 1].
 #define CF_AMX_MULTIPLIES(name, use)                                                                                   \
     CF_AMX_MULTIPLY(name##_110, use, 1, 1, 0)                                                                          \
     CF_AMX_MULTIPLY(name##_120, use, 1, 2, 0)                                                                          \
     CF_AMX_MULTIPLY(name##_210, use, 2, 1, 0)                                                                          \
     CF_AMX_MULTIPLY(name##_220, use, 2, 2, 0)                                                                          \
+    CF_AMX_MULTIPLY(name##_410, use, 4, 1, 0)                                                                          \
     CF_AMX_MULTIPLY(name##_111, use, 1, 1, 1)                                                                          \
     CF_AMX_MULTIPLY(name##_121, use, 1, 2, 1)                                                                          \
     CF_AMX_MULTIPLY(name##_211, use, 2, 1, 1)                                                                          \
     CF_AMX_MULTIPLY(name##_221, use, 2, 2, 1)                                                                          \
-    static cf_amx_multiplier *const name[2][2][2] = {{{name##_110, name##_120}, {name##_210, name##_220}},             \
-                                                     {{name##_111, name##_121}, {name##_211, name##_221}}};
+    CF_AMX_MULTIPLY(name##_411, use, 4, 1, 1)                                                                          \
+    static cf_amx_multiplier *const name[2][CF_AMX_MOST_TILES][2] = {                                                  \
+        {{name##_110, name##_120}, {name##_210, name##_220}, {0}, {name##_410}},                                       \
+        {{name##_111, name##_121}, {name##_211, name##_221}, {0}, {name##_411}}};
 
 // What a member of the team is at.
 typedef struct {
@@ -455,19 +497,27 @@ typedef struct {
     cf_finished finished[2];
     int32_t turn; // which of them is next; the other still waits to be written
     int32_t tiles;
-    cf_amx_place place[2];
+    cf_amx_place place[CF_AMX_MOST_TILES];
     cf_amx_block block;
 } cf_amx_work;
 
-// Takes the pair of tiles from `tile` on; *at is where the first lies, and moves behind the second.
-static void cf_amx_take_pair(cf_amx_work *w, int64_t tile, int64_t last, cf_amx_place *at) {
-    w->tiles = (int)cf_least(last - tile, 2);
-    for (int i = 0; i < w->tiles; i++) w->place[i] = *at, cf_amx_next_place(w->p, at);
-    w->block.in0 = cf_amx_input(w->p, &w->place[0]);
-    w->block.in1 = w->tiles > 1 ? cf_amx_input(w->p, &w->place[1]) : w->block.in0;
+// Tiles of the next block where `left` are left.
+static int64_t cf_amx_next_tiles(const cf_amx_conv *p, int64_t left) {
+    return left >= p->block ? p->block : cf_least(left, 2);
 }
 
-// Multiplies the pair of tiles with the panels from `panel` on.
+// Takes the block of tiles from `tile` on; *at is where the first lies, and moves behind the last.
+static void cf_amx_take_block(cf_amx_work *w, int64_t tile, int64_t last, cf_amx_place *at) {
+    w->tiles = (int)cf_amx_next_tiles(w->p, last - tile);
+    w->block.in[1] = NULL;
+    for (int i = 0; i < w->tiles; i++) {
+        w->place[i] = *at;
+        w->block.in[i] = cf_amx_input(w->p, at);
+        cf_amx_next_place(w->p, at);
+    }
+}
+
+// Multiplies the block of tiles with the panels from `panel` on.
 static void cf_amx_one_block(cf_amx_work *w, int panel, int panel_last, float *waiting) {
     const cf_amx_conv *p = w->p;
     cf_amx_block *b = &w->block;
@@ -480,7 +530,7 @@ static void cf_amx_one_block(cf_amx_work *w, int panel, int panel_last, float *w
     b->before = &w->finished[w->turn ^ 1];
     p->multiply[p->weights_stay][w->tiles - 1][panels - 1](p, b);
     if (!ends) return;
-    now->place[0] = w->place[0], now->place[1] = w->place[1];
+    memcpy(now->place, w->place, sizeof now->place);
     now->panel = panel, now->panels = panels, now->tiles = w->tiles, now->tile = -1, now->done = 0;
     w->turn ^= 1;
 }
@@ -498,27 +548,34 @@ static cf_amx_share cf_amx_share_of(const cf_amx_conv *p, const cf_team *team) {
                           (int32_t)cf_least(share.panel_last * 2, p->g.panels)};
 }
 
-// The input of the pair of tiles that comes next, at `at`.
-static void cf_amx_call_for_input(cf_amx_work *w, cf_amx_place at, int64_t tiles, int32_t a_step) {
+// Pixels so close that one line of cache holds several.
+static int32_t cf_amx_skip(const cf_amx_conv *p) {
+    int32_t skip = 1;
+    while (2 * skip * p->g.step <= 64 && skip < CF_TILE) skip *= 2;
+    return skip;
+}
+
+// The input of the block that comes next, at `at`, with `left` tiles left, as if its tiles lay on one line.
+static void cf_amx_call_for_input(cf_amx_work *w, cf_amx_place at, int64_t left, int32_t a_step) {
     const cf_amx_conv *p = w->p;
-    cf_amx_ahead *a = &w->block.ahead;
-    *a = (cf_amx_ahead){.offset = p->fresh, .stride = p->g.step, .a_step = a_step};
-    if (tiles <= 0) return;
-    a->count = p->fresh_count;
-    a->base[0] = a->base[1] = cf_amx_input(p, &at);
-    if (tiles == 1) return;
-    cf_amx_next_place(p, &at);
-    a->base[1] = cf_amx_input(p, &at);
+    int32_t skip = cf_amx_skip(p), pixels = (int32_t)cf_amx_next_tiles(p, left) * p->rows;
+    w->block.ahead = (cf_amx_ahead){.stride = skip * p->g.step, .offset = p->fresh, .a_step = a_step};
+    if (left <= 0) return;
+    w->block.ahead.base = cf_amx_input(p, &at);
+    w->block.ahead.count = p->fresh_count;
+    w->block.ahead.places = (pixels + skip - 1) / skip;
+    cf_amx_begin_ahead(&w->block.ahead);
 }
 
 // Pixels outside: each block of input meets all panels, while the next block's input is called for.
 static void cf_amx_by_pixels(cf_amx_work *w, const cf_amx_share *share, float *waiting) {
     const cf_amx_conv *p = w->p;
     cf_amx_place at = cf_amx_place_of(p, share->tile);
-    int32_t a_step = cf_amx_a_step(p->fresh_count, (int64_t)p->steps * ((share->panel_last - share->panel + 1) / 2));
-    for (int64_t tile = share->tile; tile < share->tile_last; tile += 2) {
-        cf_amx_take_pair(w, tile, share->tile_last, &at);
-        cf_amx_call_for_input(w, at, share->tile_last - tile - 2, a_step);
+    int32_t a_step = cf_amx_a_step(p->fresh_count * p->block * CF_TILE / cf_amx_skip(p),
+                                   (int64_t)p->steps * ((share->panel_last - share->panel + 1) / 2));
+    for (int64_t tile = share->tile; tile < share->tile_last; tile += w->tiles) {
+        cf_amx_take_block(w, tile, share->tile_last, &at);
+        cf_amx_call_for_input(w, at, share->tile_last - tile - w->tiles, a_step);
         for (int first = 0; first < p->steps; first += p->stretch) {
             w->block.first = first, w->block.last = (int)cf_least(first + p->stretch, p->steps);
             for (int panel = share->panel; panel < share->panel_last; panel += 2)
@@ -539,13 +596,16 @@ static void cf_amx_by_weights(cf_amx_work *w, const cf_amx_share *share, float *
             for (int panel = share->panel; panel < share->panel_last; panel += 2) {
                 cf_amx_place at = cf_amx_place_of(p, begin);
                 const char *next = (const char *)p->call->packed + (panel + 2) * p->panel;
-                w->block.ahead = (cf_amx_ahead){.base = {next, next + p->panel},
+                w->block.ahead = (cf_amx_ahead){.base = next,
+                                                .then = next + p->panel,
                                                 .stride = 64,
+                                                .places = CF_TILE,
                                                 .offset = p->weight_offset + first,
                                                 .count = panel + 3 < share->panel_last ? last - first : 0,
-                                                .a_step = cf_amx_a_step(1, blocks)};
+                                                .a_step = cf_amx_a_step(2 * CF_TILE, blocks)};
+                cf_amx_begin_ahead(&w->block.ahead);
                 for (int64_t tile = begin; tile < end; tile += 2) {
-                    cf_amx_take_pair(w, tile, end, &at);
+                    cf_amx_take_block(w, tile, end, &at);
                     cf_amx_one_block(w, panel, share->panel_last,
                                      waiting + (panel / 2 * p->run + (tile - begin) / 2) * CF_BLOCK_SUMS);
                 }
@@ -563,7 +623,8 @@ static void cf_amx_configure(const cf_amx_conv *p) {
 }
 
 // quantised: sums are int32, to be scaled.
-static void cf_amx_run(cf_amx_conv *p, const cf_team *team, cf_amx_multiplier *const multiply[2][2][2], int quantised) {
+static void cf_amx_run(cf_amx_conv *p, const cf_team *team, cf_amx_multiplier *const multiply[2][CF_AMX_MOST_TILES][2],
+                       int quantised) {
     if (p->g.lines == 0 || p->g.width == 0) return;
     cf_amx_shape(p);
     p->multiply = multiply;
@@ -583,7 +644,7 @@ static void cf_amx_run(cf_amx_conv *p, const cf_team *team, cf_amx_multiplier *c
         cf_amx_by_weights(&w, &share, waiting);
     else
         cf_amx_by_pixels(&w, &share, waiting);
-    cf_amx_store_some(p, &w.finished[w.turn ^ 1], 2 * CF_TILE);
+    cf_amx_store_some(p, &w.finished[w.turn ^ 1], CF_AMX_MOST_TILES * CF_TILE);
     _tile_release();
 }
 

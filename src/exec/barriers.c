@@ -2,7 +2,7 @@
 // Where the team must meet. Every thread walks the same steps; a thread may run ahead into the next step as long as
 // that step touches nothing that an unfinished one still writes or reads: the projections of one attention, the border
 // of a buffer and its interior, two branches of a block.
-#include "plan/plan.h"
+#include "exec/session.h"
 
 // What a step touches of a tensor. A tensor with gaps between its pixels (a slice of a concat) is a set of stripes.
 typedef struct extent {
@@ -31,11 +31,13 @@ typedef struct footprint {
     int read_count, halo, scratch;
 } footprint;
 
-static footprint footprint_of(const cf_step *step) {
+static footprint footprint_of(const cf_step *step, int threads) {
     const cf_problem *problem = &step->problem;
+    cf_problem of_team = *problem;
+    of_team.threads = threads;
     footprint f = {.read_count = problem->inputs,
                    .halo = problem->op == CF_OP_HALO,
-                   .scratch = step->kernel->scratch_size && step->kernel->scratch_size(problem) > 0};
+                   .scratch = step->kernel->scratch_size && step->kernel->scratch_size(&of_team) > 0};
     for (int i = 0; i < problem->inputs; i++)
         f.reads[i] = extent_of(&problem->in[i], step->in_offset[i], problem->images);
     f.write = extent_of(&problem->out[0], step->out_offset, problem->images);
@@ -62,15 +64,15 @@ static int conflict(const footprint *a, const footprint *b) {
     return 0;
 }
 
-void cf_plan_find_barriers(cf_plan *plan) {
+void cf_session_find_barriers(const cf_plan *plan, int threads, uint8_t *waits) {
     int32_t since = 0; // first step that may still run
     for (int32_t i = 0; i < plan->step_count; i++) {
-        footprint mine = footprint_of(&plan->steps[i]);
-        plan->steps[i].waits = 0;
-        for (int32_t k = since; k < i && !plan->steps[i].waits; k++) {
-            footprint other = footprint_of(&plan->steps[k]);
-            plan->steps[i].waits = conflict(&other, &mine);
+        footprint mine = footprint_of(&plan->steps[i], threads);
+        waits[i] = 0;
+        for (int32_t k = since; k < i && !waits[i]; k++) {
+            footprint other = footprint_of(&plan->steps[k], threads);
+            waits[i] = (uint8_t)conflict(&other, &mine);
         }
-        if (plan->steps[i].waits) since = i;
+        if (waits[i]) since = i;
     }
 }
