@@ -12,7 +12,7 @@
 #include "verbs.h"
 
 typedef struct {
-    const char *model, *images, *output;
+    const char *model, *images, *output, *device;
     int method, random, limit, judged, threads, cpu;
     int size[2];
     double max_error;
@@ -47,6 +47,8 @@ static const cli_option options[] = {
      offsetof(calibrate_args, size)},
     {"threads", 't', "N", "threads (default: one for each core)", CLI_INT, offsetof(calibrate_args, threads),
      .least = 1, .most = 1024},
+    {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number; the file serves both (default: cpu)", CLI_TEXT,
+     offsetof(calibrate_args, device)},
     {"cpu", 0, "LEVEL",
      "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)", CLI_CHOICE,
      offsetof(calibrate_args, cpu), .choices = cli_cpu_levels},
@@ -86,6 +88,7 @@ static cfine_status calibrate(const calibrate_args *args, const cli_inputs *inpu
     wanted.width = args->size[0];
     wanted.height = args->size[1];
     wanted.threads = args->threads;
+    wanted.device = args->device;
     wanted.progress = show_progress;
     wanted.skipped = show_skipped;
     wanted.arg = &state;

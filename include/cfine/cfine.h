@@ -328,6 +328,7 @@ typedef struct cfine_calibrate_options {
     void (*progress)(void *arg, const char *stage, int done, int total);
     void (*skipped)(void *arg, const char *message);
     void *arg;
+    const char *device; // where the network runs: "cpu" (NULL), "cuda", "cuda:N"; the file serves every device
 } cfine_calibrate_options;
 
 // Looks at images (paths of files) to find the range of every value of the network and which operators bear int8, and

@@ -117,6 +117,8 @@ static cfine_status calibrate(const cfine_model *model, picture_source *source, 
     source->keep = judged < source->count ? judged : source->count;
     source->kept = cf_alloc((size_t)source->keep + 1, sizeof *source->kept);
     if (!source->kept) return cf_fail_memory(err, "calibration", (size_t)source->keep * sizeof *source->kept);
+    cf_plan_request target = {.threads = 1};
+    CF_TRY(cf_find_target(wanted->device, 0, &target, err));
     cf_calibrate_request request = {.shape = {.width = wanted->width, .height = wanted->height},
                                     .method = wanted->method ? (cf_range_method)(wanted->method - CFINE_RANGE_MINMAX)
                                                              : CF_RANGE_PERCENTILE,
@@ -124,6 +126,7 @@ static cfine_status calibrate(const cfine_model *model, picture_source *source, 
                                     .random = !source->paths,
                                     .judged = source->keep,
                                     .threads = wanted->threads ? wanted->threads : cf_cpu_count(),
+                                    .gpu = target.target.backend == CF_CUDA ? &target : NULL,
                                     .budget = wanted->max_error > 0 ? wanted->max_error : MAX_ERROR,
                                     .fill = fill,
                                     .progress = progress,

@@ -53,10 +53,9 @@ cfine_status cf_parse_device(const char *device, cf_backend *backend, int32_t *o
     return CFINE_OK;
 }
 
-// What to compile for.
-static cfine_status find_target(const cfine_plan_options *options, cf_plan_request *request, cfine_error *error) {
-    request->target = (cf_target){CF_CPU, options->reference ? 0 : cf_cpu_features(), 0};
-    CF_TRY(cf_parse_device(options->device, &request->target.backend, &request->ordinal, error));
+cfine_status cf_find_target(const char *device, uint32_t features, cf_plan_request *request, cfine_error *error) {
+    request->target = (cf_target){CF_CPU, features, 0};
+    CF_TRY(cf_parse_device(device, &request->target.backend, &request->ordinal, error));
     if (request->target.backend == CF_CPU) return CFINE_OK;
     cf_cuda_device gpu;
     CF_TRY(cf_cuda_describe(request->ordinal, &gpu, error));
@@ -184,20 +183,42 @@ static cfine_status build(const cfine_model *model, const cfine_plan_options *op
     return status;
 }
 
-// A GPU's timed int8 plan makes way for one without int8 if that is faster.
-static cfine_status keep_faster(const cfine_model *model, const cfine_plan_options *options,
-                                const cf_plan_request *request, cf_plan **plan, cfine_error *error) {
+// Races *plan against another one and keeps the faster; `other` is released, or has become *plan.
+static cfine_status keep_faster(cf_plan **plan, cf_plan *other, cfine_error *error) {
+    int winner = 0;
+    cfine_status status = cf_plan_race(*plan, other, &winner, error);
+    cf_plan *loser = winner ? *plan : other;
+    if (winner) *plan = other;
+    cf_plan_release(loser);
+    return status;
+}
+
+// The faster of two plans for a GPU: with kernels that were timed one by one, and with those that estimates choose,
+// which may overlap better.
+static cfine_status build_fastest(const cfine_model *model, const cfine_plan_options *options,
+                                  const cf_plan_request *request, cf_plan **out, cfine_error *error) {
+    cf_plan_request quick_request = *request;
+    cf_plan *quick;
+    quick_request.tune = 0;
+    CF_TRY(build(model, options, request, out, error));
+    CF_TRY(build(model, options, &quick_request, &quick, error));
+    return keep_faster(out, quick, error);
+}
+
+// What the clock decides on a GPU: int8 makes way for FP16 if that is faster.
+static cfine_status build_by_race(const cfine_model *model, const cfine_plan_options *options,
+                                  const cf_plan_request *request, cf_plan **out, cfine_error *error) {
+    *out = NULL;
+    CF_TRY(build_fastest(model, options, request, out, error));
+    if (request->precision != CFINE_INT8) return CFINE_OK;
     cfine_plan_options whole_options = *options;
     cf_plan_request whole_request = *request;
     whole_options.precision = whole_request.precision = CFINE_FP16;
     whole_request.random_ranges = 0;
-    cf_plan *whole;
-    int winner = 0;
-    CF_TRY(build(model, &whole_options, &whole_request, &whole, error));
-    cfine_status status = cf_plan_race(*plan, whole, &winner, error);
-    cf_plan *loser = winner ? *plan : whole;
-    if (winner) *plan = whole;
-    cf_plan_release(loser);
+    cf_plan *whole = NULL;
+    cfine_status status = build_fastest(model, &whole_options, &whole_request, &whole, error);
+    if (status == CFINE_OK) return keep_faster(out, whole, error);
+    cf_plan_release(whole);
     return status;
 }
 
@@ -210,11 +231,10 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     if (wanted.batch == CFINE_BATCH_AUTO) CF_TRY(find_batch(model, &wanted, error));
     CF_TRY(check_options(&wanted, error));
     cf_plan_request request = request_of(&wanted);
-    CF_TRY(find_target(&wanted, &request, error));
+    CF_TRY(cf_find_target(wanted.device, wanted.reference ? 0 : cf_cpu_features(), &request, error));
     cf_plan *plan;
-    cfine_status status = build(model, &wanted, &request, &plan, error);
-    if (status == CFINE_OK && request.precision == CFINE_INT8 && request.tune && request.target.backend == CF_CUDA)
-        status = keep_faster(model, &wanted, &request, &plan, error);
+    int by_race = request.tune && request.target.backend == CF_CUDA && !request.reference;
+    cfine_status status = (by_race ? build_by_race : build)(model, &wanted, &request, &plan, error);
     if (status == CFINE_OK) status = describe(plan, model->checkpoint, &wanted, error);
     if (status != CFINE_OK) {
         cf_plan_release(plan);

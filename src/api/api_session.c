@@ -236,10 +236,35 @@ cfine_status cfine_session_postprocess(const cfine_session *session, const float
     return select_detections(plan, logits, plan->labels, boxes, 4, width, height, &wanted, out, error);
 }
 
+static int takes_all(const cf_session *exec, const cfine_image *images, int count) {
+    for (int n = 0; n < count; n++)
+        if (!cf_session_takes(exec, images[n].width, images[n].height)) return 0;
+    return 1;
+}
+
+// Brings a batch to where the forward pass finds it: `from`. A device that resizes gets the pictures as they are.
+static cfine_status prepare_all(cfine_session *session, const cfine_image *images, int count, cf_pixels_from *from,
+                                cfine_error *error) {
+    cf_session *exec = session->exec;
+    const cf_tensor *input = &exec->input;
+    int sent = takes_all(exec, images, count);
+    for (int n = 0; n < count; n++) {
+        if (!sent) {
+            CF_TRY(prepare_nth(session, &images[n], n, error));
+            continue;
+        }
+        CF_TRY(check_image(&images[n], error));
+        CF_TRY(cf_resizer_plan(&session->resizer, images[n].width, images[n].height, input->w, input->h, error));
+        cf_session_send(exec, n, &session->resizer, images[n].rgb);
+    }
+    *from = sent ? CF_PIXELS_KEPT : exec->bytes.data ? CF_PIXELS_BYTES : CF_PIXELS_INPUT;
+    return CFINE_OK;
+}
+
 static cfine_status detect(cfine_session *session, const cfine_image *images, int count,
                            const cfine_detect_options *options, cfine_detections *out, cfine_error *error) {
-    for (int n = 0; n < count; n++) CF_TRY(prepare_nth(session, &images[n], n, error));
-    cf_pixels_from from = session->exec->bytes.data ? CF_PIXELS_BYTES : CF_PIXELS_INPUT;
+    cf_pixels_from from;
+    CF_TRY(prepare_all(session, images, count, &from, error));
     CF_TRY(cf_session_forward(session->exec, count, from, error));
     const cf_tensor *logits = &session->exec->logits, *boxes = &session->exec->boxes;
     for (int n = 0; n < count; n++)

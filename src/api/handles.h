@@ -52,6 +52,8 @@ cfine_status cf_raise_operators(cf_graph *graph, const cfine_plan_options *optio
 
 // Runs both plans in turns on their device: *winner is 0 if the first one is clearly faster, else 1.
 cfine_status cf_plan_race(cf_plan *first, cf_plan *second, int *winner, cfine_error *error);
+// What to compile for: target, ordinal and, of a GPU, threads. `features`: of a CPU.
+cfine_status cf_find_target(const char *device, uint32_t features, cf_plan_request *request, cfine_error *error);
 // "cpu" (or NULL), "cuda", "cuda:N".
 cfine_status cf_parse_device(const char *device, cf_backend *backend, int32_t *ordinal, cfine_error *error);
 

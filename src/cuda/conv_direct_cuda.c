@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any convolution, the stem: cuda/kernels/conv_direct.cu; FP32: cuda/kernels/conv_f32.cu.
+#include <math.h>
 #include <string.h>
 
-#include "cuda/conv_cuda.h"
+#include "cuda/conv_int8_cuda.h"
 #include "kernels/constants.h"
 
 // With scales and zero points of the input's channels behind the bias, where it has them.
@@ -14,8 +15,22 @@ static size_t packed_size_any(const cf_problem *problem) {
     return cf_conv_f32_packed_size(problem, 1) + units_bytes(problem);
 }
 
+// An int8 convolution's weights have 8 bits whatever kernel runs it: what calibration finds holds for every device.
+static void round_weights(const cf_problem *problem, float *weight) {
+    size_t outputs = (size_t)problem->out[0].c, inputs = (size_t)problem->in[0].c;
+    size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;
+    for (size_t o = 0; o < outputs; o++) {
+        float step = cf_conv_int8_step(problem, o);
+        for (size_t i = 0; i < inputs * taps; i++) {
+            float unit = cf_conv_int8_unit(problem, i % inputs), *w = &weight[i * outputs + o];
+            *w = nearbyintf(unit * *w / step) * step / unit;
+        }
+    }
+}
+
 static void pack_any(const cf_problem *problem, void *packed) {
     cf_conv_f32_pack(problem, packed, 1);
+    if (problem->in[0].dtype == CF_U8 && problem->attr.conv.groups == 1) round_weights(problem, packed);
     if (units_bytes(problem))
         memcpy((char *)packed + cf_conv_f32_packed_size(problem, 1), problem->constant[2].data, units_bytes(problem));
 }

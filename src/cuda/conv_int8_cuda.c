@@ -17,7 +17,7 @@ size_t cf_conv_int8_packed_size(const cf_problem *problem) {
     return cf_conv_matrix_bytes(problem) + 3 * cf_conv_bias_bytes(problem) + (size_t)problem->in[0].c;
 }
 
-static float scale_of(const cf_problem *problem, size_t c) {
+float cf_conv_int8_unit(const cf_problem *problem, size_t c) {
     return problem->constant[2].data ? problem->constant[2].data[c] : problem->in[0].scale;
 }
 
@@ -26,18 +26,25 @@ static int zero_of(const cf_problem *problem, size_t c) {
                                      : problem->in[0].zero;
 }
 
-// One output's line of weights. Its largest weight, in units of the input, becomes 127; returns what 1 is worth.
+float cf_conv_int8_step(const cf_problem *problem, size_t o) {
+    size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;
+    size_t count = (size_t)problem->in[0].c * taps;
+    const float *weight = problem->constant[0].data + o * count;
+    float most = 0;
+    for (size_t i = 0; i < count; i++) most = fmaxf(most, fabsf(cf_conv_int8_unit(problem, i / taps) * weight[i]));
+    return most > 0 ? most / MOST : 1;
+}
+
+// One output's line of weights; returns their step.
 static float pack_line(const cf_problem *problem, size_t o, int8_t *line, int32_t *offset) {
     size_t inputs = (size_t)problem->in[0].c;
     size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;
     const float *weight = problem->constant[0].data + o * inputs * taps;
-    float most = 0;
-    for (size_t i = 0; i < inputs * taps; i++) most = fmaxf(most, fabsf(scale_of(problem, i / taps) * weight[i]));
-    float step = most > 0 ? most / MOST : 1;
+    float step = cf_conv_int8_step(problem, o);
     int32_t sum = 0;
     for (size_t c = 0; c < inputs; c++)
         for (size_t t = 0; t < taps; t++) {
-            int stored = (int)nearbyintf(scale_of(problem, c) * weight[c * taps + t] / step);
+            int stored = (int)nearbyintf(cf_conv_int8_unit(problem, c) * weight[c * taps + t] / step);
             line[t * inputs + c] = (int8_t)stored;
             sum += stored * zero_of(problem, c);
         }

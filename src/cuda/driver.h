@@ -45,6 +45,7 @@ enum {
     CF_CU_ATTRIBUTE_SHARED_OPTIN = 97,
     CF_CU_FUNCTION_SHARED_BYTES = 8, // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     CF_CU_STREAM_NON_BLOCKING = 1,
+    CF_CU_EVENT_NO_TIMING = 2,
     CF_CU_CAPTURE_RELAXED = 2,
     CF_CU_MAP_U8 = 0,         // CU_TENSOR_MAP_DATA_TYPE_UINT8
     CF_CU_MAP_F16 = 6,        // CU_TENSOR_MAP_DATA_TYPE_FLOAT16
@@ -94,6 +95,7 @@ enum {
     X("cuEventCreate", event_create, (cf_cu_event * event, unsigned flags))                                            \
     X("cuEventDestroy_v2", event_destroy, (cf_cu_event event))                                                         \
     X("cuEventRecord", event_record, (cf_cu_event event, cf_cu_stream stream))                                         \
+    X("cuEventSynchronize", event_wait, (cf_cu_event event))                                                           \
     X("cuEventElapsedTime", event_elapsed, (float *milliseconds, cf_cu_event start, cf_cu_event end))                  \
     X("cuTensorMapEncodeTiled", map_boxes,                                                                             \
       (void *map, int type, unsigned rank, void *data, const uint64_t *sizes, const uint64_t *strides,                 \

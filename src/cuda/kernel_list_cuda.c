@@ -36,7 +36,8 @@
 #define CF_GLOBAL_POOL_KERNELS(X) X(cf_global_pool_cuda)
 #define CF_NORM_KERNELS(X) X(cf_norm_cuda)
 #define CF_GATE_KERNELS(X) X(cf_gate_cuda)
-#define CF_ATTENTION_KERNELS(X) X(cf_attention_f16_cuda) X(cf_attention_bf16_cuda) X(cf_attention_cuda)
+#define CF_ATTENTION_KERNELS(X)                                                                                        \
+    X(cf_attention_f16_cuda) X(cf_attention_bf16_cuda) X(cf_attention_f32_cuda) X(cf_attention_cuda)
 #define CF_TOP_QUERIES_KERNELS(X) X(cf_top_queries_cuda)
 #define CF_GATHER_KERNELS(X) X(cf_gather_cuda)
 #define CF_REFERENCE_KERNELS(X) X(cf_reference_cuda)

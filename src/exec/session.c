@@ -41,3 +41,11 @@ cfine_status cf_session_forward(cf_session *session, int images, cf_pixels_from 
     if (session->options.profile) memset(session->step_seconds, 0, steps * sizeof *session->step_seconds);
     return session->runner->forward(session, images, from, err);
 }
+
+int cf_session_takes(const cf_session *session, int width, int height) {
+    return session->runner->takes && session->runner->takes(session, width, height);
+}
+
+void cf_session_send(cf_session *session, int n, const cf_resizer *resizer, const uint8_t *rgb) {
+    session->runner->send(session, n, resizer, rgb);
+}

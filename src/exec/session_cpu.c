@@ -171,7 +171,8 @@ static void run_chunk(cf_session *session, int chunk, const cpu_split *split, co
         if (split->waits[i] || alone) cf_team_barrier(team);
         plan->steps[i].kernel->run(&calls[i], team);
         if (seen) cf_team_barrier(team);
-        if (seen && team->thread == 0) session->observer.see(session->observer.arg, i, &calls[i]);
+        if (seen && team->thread == 0 && session->observer.look(session->observer.arg, i))
+            session->observer.see(session->observer.arg, i, &calls[i]);
         if (timing) {
             double after = now();
             session->step_seconds[i] += after - before;
@@ -209,4 +210,4 @@ static cfine_status forward(cf_session *session, int images, cf_pixels_from from
     return CFINE_OK;
 }
 
-const cf_session_runner cf_session_cpu = {create, destroy, forward};
+const cf_session_runner cf_session_cpu = {create, destroy, forward, NULL, NULL};

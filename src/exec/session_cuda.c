@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "cuda/queue.h"
+#include "exec/pictures_cuda.h"
 #include "exec/session.h"
 #include "preprocess/preprocess.h"
 
@@ -16,9 +17,12 @@ typedef struct cuda_state {
     unsigned char *workspace, *scratch; // of the GPU
     unsigned char *bytes;               // of the GPU: images [batch, h, w, 3], made floats in the workspace
     float *pixel_values;                // of the GPU: [3][256], what each byte becomes
-    cf_call *calls;                     // one a step
-    cf_cu_graph_exec *graphs;           // [batch + 1], by the number of images; made when first wanted
-    cf_cu_event *events;                // [steps + 1], when profiling
+    cf_cuda_pictures pictures;          // as they come, resized into the workspace
+    unsigned char *seen;                // of the host: what an observer sees, grown when it sees more
+    size_t seen_bytes;
+    cf_call *calls;           // one a step
+    cf_cu_graph_exec *graphs; // [batch + 1], by the number of images; made when first wanted
+    cf_cu_event *events;      // [steps + 1], when profiling
 } cuda_state;
 
 // Bytes from a tensor's first element behind its last one.
@@ -101,13 +105,16 @@ static size_t bytes_per_image(const cf_plan *plan) {
            (size_t)(3 * input->h * input->w);
 }
 
-// Bytes of free memory for images: without the weights, if they are still to come, and what the driver takes.
-static size_t bytes_for_images(const cf_plan *plan, const cf_cuda_device *device, size_t *free, size_t *total) {
+// Bytes of free memory for images: without the weights, if they are still to come, what the driver takes and what each
+// session takes whatever its batch.
+static size_t bytes_for_images(const cf_plan *plan, const cf_cuda_device *device, int sessions, size_t *free,
+                               size_t *total) {
     enum { DRIVER_BYTES = 64 << 20 };
     *free = *total = 0;
     device->cu->context_set(device->context);
     device->cu->memory_info(free, total);
-    size_t other = DRIVER_BYTES;
+    const cf_tensor *input = &plan->input.tensor;
+    size_t other = DRIVER_BYTES + (size_t)sessions * cf_cuda_pictures_bytes(input->w, input->h);
     if (!plan->device_weights[device->ordinal]) other += (size_t)plan->weight_bytes;
     return *free > other ? *free - other : 0;
 }
@@ -117,13 +124,13 @@ cfine_status cf_session_fitting(const cf_plan *plan, int gpu, int sessions, int 
     size_t free, total;
     *images = 0;
     CF_TRY(cf_cuda_open(gpu, &device, err));
-    size_t most = bytes_for_images(plan, device, &free, &total) / (size_t)sessions / bytes_per_image(plan);
+    size_t most = bytes_for_images(plan, device, sessions, &free, &total) / (size_t)sessions / bytes_per_image(plan);
     *images = most < INT32_MAX ? (int)most : INT32_MAX;
     return CFINE_OK;
 }
 
 static cfine_status check_memory(const cf_plan *plan, const cf_cuda_device *device, cfine_error *err) {
-    size_t free, total, room = bytes_for_images(plan, device, &free, &total);
+    size_t free, total, room = bytes_for_images(plan, device, 1, &free, &total);
     size_t most = room / bytes_per_image(plan), batch = (size_t)plan->request.batch;
     if (most >= batch) return CFINE_OK;
     char remedy[96] = "not even one image fits: take a smaller input (--size) or another GPU";
@@ -163,6 +170,8 @@ static cfine_status create(cf_session *session, cfine_error *err) {
     CF_TRY(create_host_tensor(state, images, &plan->logits.tensor, &session->logits, err));
     CF_TRY(create_host_tensor(state, images, &plan->boxes.tensor, &session->boxes, err));
     CF_TRY(create_bytes(session, err));
+    const cf_tensor *input = &plan->input.tensor;
+    CF_TRY(cf_cuda_pictures_create(&state->pictures, state->device, input->w, input->h, err));
     resolve_calls(plan, state, weights);
     // Pixels that were never set may be read by padded lanes: let them be numbers.
     cf_cuda_fill(&state->queue, state->workspace, 0, (size_t)plan->workspace_bytes);
@@ -183,12 +192,14 @@ static void destroy(cf_session *session) {
         cf_cuda_free(device, state->scratch);
         cf_cuda_free(device, state->bytes);
         cf_cuda_free(device, state->pixel_values);
+        cf_cuda_pictures_destroy(&state->pictures, device);
         cf_cuda_host_free(device, session->input.data);
         cf_cuda_host_free(device, session->bytes.data);
         cf_cuda_host_free(device, session->logits.data);
         cf_cuda_host_free(device, session->boxes.data);
         cf_cuda_queue_destroy(&state->queue);
     }
+    cf_free(state->seen);
     cf_free(state->calls);
     cf_free(state->graphs);
     cf_free(state->events);
@@ -246,15 +257,55 @@ static void send_pixels(cf_session *session, int images, cf_pixels_from from) {
     cf_cuda_launch(&state->queue, "cf_pixels", grid, (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
 }
 
+// Copies the tensors that an observer looks at to the host, where `call` shows them then.
+static cfine_status fetch(cuda_state *state, cf_tensor *const *tensors, int count, int images, cfine_error *err) {
+    size_t bytes = 0;
+    for (int k = 0; k < count; k++) bytes += span_bytes(tensors[k], images);
+    if (bytes > state->seen_bytes) {
+        unsigned char *grown = cf_realloc(state->seen, bytes, 1);
+        if (!grown) return cf_fail_memory(err, "session", bytes);
+        state->seen = grown;
+        state->seen_bytes = bytes;
+    }
+    unsigned char *to = state->seen;
+    for (int k = 0; k < count; k++) {
+        cf_cuda_download(&state->queue, to, tensors[k]->data, span_bytes(tensors[k], images));
+        tensors[k]->data = to;
+        to += span_bytes(tensors[k], images);
+    }
+    return cf_cuda_queue_wait(&state->queue, err);
+}
+
+static cfine_status observe_steps(cf_session *session, int images, cfine_error *err) {
+    const cf_observer *observer = &session->observer;
+    cuda_state *state = session->state;
+    for (int i = 0; i < session->plan->step_count; i++) {
+        cf_call *call = &state->calls[i], shown = *call;
+        call->images = shown.images = images;
+        session->plan->steps[i].kernel->launch(call, &state->queue);
+        cf_look look = observer->look(observer->arg, i);
+        if (look == CF_LOOK_AWAY) continue;
+        cf_tensor *tensors[CF_MAX_INPUTS];
+        int count = look == CF_LOOK_AT_INPUTS ? call->problem->inputs : 1;
+        for (int k = 0; k < count; k++) tensors[k] = look == CF_LOOK_AT_INPUTS ? &shown.in[k] : &shown.out[0];
+        CF_TRY(fetch(state, tensors, count, images, err));
+        observer->see(observer->arg, i, &shown);
+    }
+    return CFINE_OK;
+}
+
 static cfine_status forward(cf_session *session, int images, cf_pixels_from from, cfine_error *err) {
     const cf_plan *plan = session->plan;
     cuda_state *state = session->state;
     const cf_cu *cu = state->device->cu;
     session->images = images;
     cu->context_set(state->device->context);
-    if (!session->options.profile && !state->graphs[images]) CF_TRY(capture(session, images, err));
+    int by_step = session->options.profile || session->observer.see;
+    if (!by_step && !state->graphs[images]) CF_TRY(capture(session, images, err));
     send_pixels(session, images, from);
-    if (session->options.profile) {
+    if (session->observer.see) {
+        CF_TRY(observe_steps(session, images, err));
+    } else if (session->options.profile) {
         launch_steps(session, images);
     } else if (!state->queue.result) {
         state->queue.result = cu->graph_launch(state->graphs[images], state->queue.stream);
@@ -269,4 +320,18 @@ static cfine_status forward(cf_session *session, int images, cf_pixels_from from
     return CFINE_OK;
 }
 
-const cf_session_runner cf_session_cuda = {create, destroy, forward};
+static int takes(const cf_session *session, int width, int height) {
+    const cf_tensor *input = &session->plan->input.tensor;
+    return cf_cuda_picture_fits(width, height, input->w, input->h);
+}
+
+static void send(cf_session *session, int n, const cf_resizer *resizer, const uint8_t *rgb) {
+    cuda_state *state = session->state;
+    cf_tensor input = session->plan->input.tensor;
+    input.data = state->workspace + session->plan->input.offset;
+    input.data = cf_tensor_at(&input, n, 0, 0);
+    state->device->cu->context_set(state->device->context);
+    cf_cuda_picture_send(&state->pictures, &state->queue, session->pool, resizer, rgb, state->pixel_values, &input);
+}
+
+const cf_session_runner cf_session_cuda = {create, destroy, forward, takes, send};

@@ -36,12 +36,15 @@ static cfine_status build_graph(const calibrator *c, cf_graph **graph, cfine_err
 // A session of the graph, which loses its constants.
 static cfine_status open_session(const calibrator *c, cf_graph *graph, cfine_precision precision, cf_session **out,
                                  cfine_error *err) {
-    cf_plan_request request = {
-        .precision = precision, .batch = 1, .threads = c->request->threads, .target = {CF_CPU, cf_cpu_features(), 0}};
+    const cf_plan_request cpu = {.threads = c->request->threads, .target = {CF_CPU, cf_cpu_features(), 0}};
+    cf_plan_request request = c->request->gpu ? *c->request->gpu : cpu;
+    request.precision = precision;
+    request.batch = 1;
     cf_plan *plan;
     CF_TRY(cf_plan_compile(graph, &request, &plan, err));
     plan->preprocess = c->checkpoint->config.preprocess;
-    cfine_status status = cf_session_create(plan, &(cf_session_options){.threads = c->request->threads}, out, err);
+    cf_session_options options = {.threads = c->request->threads, .gpu = request.ordinal};
+    cfine_status status = cf_session_create(plan, &options, out, err);
     cf_plan_release(plan); // the session keeps it
     return status;
 }

@@ -15,9 +15,10 @@ typedef struct cf_calibrate_request {
     cf_model_options shape; // input size; the rest as trained
     cf_range_method method;
     int images, random;
-    int judged;    // images to measure sensitivity with; 0: do not, all candidates run in int8
-    int threads;   //
-    double budget; // most error, as sensitivity.h has it, that the chosen operators may sum up to
+    int judged;                 // images to measure sensitivity with; 0: do not, all candidates run in int8
+    int threads;                //
+    const cf_plan_request *gpu; // of which only target, threads and ordinal count; NULL: this CPU
+    double budget;              // most error, as sensitivity.h has it, that the chosen operators may sum up to
     // Puts image number `image` into the session's input.
     cfine_status (*fill)(void *arg, cf_session *session, int image, cfine_error *err);
     // How far; may be NULL. stage: "ranges", "sensitivity".

@@ -67,9 +67,13 @@ const cf_record *cf_collector_find(const cf_collector *collector, const char *na
     return NULL;
 }
 
+static cf_look look(void *arg, int step) {
+    const cf_collector *collector = arg;
+    return collector->record_of[step] == CF_NONE ? CF_LOOK_AWAY : CF_LOOK_AT_OUTPUT;
+}
+
 static void see(void *arg, int step, const cf_call *call) {
     cf_collector *collector = arg;
-    if (collector->record_of[step] == CF_NONE) return;
     cf_record *record = &collector->records[collector->record_of[step]];
     const cf_tensor *out = &call->out[0];
     for (int n = 0; n < call->images; n++)
@@ -97,6 +101,6 @@ cfine_status cf_collector_watch(cf_collector *collector, cf_session *session, cf
             found && plan->steps[i].problem.op != CF_OP_HALO && plan->steps[i].problem.out[0].c == found->channels;
         collector->record_of[i] = records ? (int32_t)(found - collector->records) : CF_NONE;
     }
-    session->observer = (cf_observer){see, collector};
+    session->observer = (cf_observer){look, see, collector};
     return CFINE_OK;
 }

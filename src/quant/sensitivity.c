@@ -94,6 +94,13 @@ static void compare(cf_judge *judge, const cf_tensor *t, int what) {
     }
 }
 
+static cf_look look(void *arg, int step) {
+    const cf_judge *judge = arg;
+    for (int what = 0; what < SEEN; what++)
+        if (judge->step[what] == step) return CF_LOOK_AT_INPUTS;
+    return CF_LOOK_AWAY;
+}
+
 static void see(void *arg, int step, const cf_call *call) {
     cf_judge *judge = arg;
     for (int what = 0; what < SEEN && judge->next < judge->images; what++) {
@@ -121,7 +128,7 @@ cfine_status cf_judge_watch(cf_judge *judge, cf_session *session, cfine_error *e
         if (judge->step[what] < 0)
             return cf_fail(err, CFINE_ERROR_UNSUPPORTED, "calibration: the plan has no %s", cf_op_name(shown_by[what]));
     }
-    session->observer = (cf_observer){see, judge};
+    session->observer = (cf_observer){look, see, judge};
     return CFINE_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cfine/cfine.h"
+#include "quant/calibration.h"
 
 enum { SKIPPED = 77, BATCH = 3 };
 
@@ -89,8 +90,8 @@ static void read_scenes(void) {
     cfine_session_close(session);
 }
 
-// Every operator in int8 that can be.
-static void calibrate(void) {
+// Every operator in int8 that can be, or what `judged` scenes say.
+static void calibrate(const char *device, int judged, char *path) {
     cfine_model *opened;
     char paths[BATCH][1100];
     const char *names[BATCH];
@@ -98,14 +99,44 @@ static void calibrate(void) {
         snprintf(paths[n], sizeof paths[n], "%s/scenes/%s", model, scenes[n]);
         names[n] = paths[n];
     }
-    int file = mkstemp(calibration);
+    int file = mkstemp(path);
     assert_true(file >= 0);
     close(file);
     cfine_calibrate_options options = CFINE_INIT(cfine_calibrate_options);
-    options.judged = -1;
+    options.judged = judged;
+    options.device = device;
     assert_ok(cfine_model_open(model, &opened, &error));
-    assert_ok(cfine_calibrate(opened, names, BATCH, &options, calibration, &error));
+    assert_ok(cfine_calibrate(opened, names, BATCH, &options, path, &error));
     cfine_model_close(opened);
+}
+
+// The GPU sees what the CPU sees: ranges, and what each operator loses, but for the order of sums.
+static void calibrates_like_the_cpu(void **state) {
+    (void)state;
+    char here[] = "cfine-calibration-XXXXXX", there[] = "cfine-calibration-XXXXXX";
+    cf_calibration *want, *got;
+    calibrate("cpu", 1, here);
+    calibrate("cuda", 1, there);
+    assert_ok(cf_calibration_read(here, &want, &error));
+    assert_ok(cf_calibration_read(there, &got, &error));
+    unlink(here);
+    unlink(there);
+    assert_int_equal(got->range_count, want->range_count);
+    assert_int_equal(got->operator_count, want->operator_count);
+    for (int i = 0; i < want->range_count; i++) {
+        const cf_value_range *a = &want->ranges[i], *b = &got->ranges[i];
+        double most = 0.02 * ((double)a->high - (double)a->low);
+        if (strcmp(a->name, b->name) || !(fabs((double)b->low - (double)a->low) <= most) ||
+            !(fabs((double)b->high - (double)a->high) <= most))
+            fail_msg("%s %g..%g, %s %g..%g on the CPU", b->name, (double)b->low, (double)b->high, a->name,
+                     (double)a->low, (double)a->high);
+    }
+    for (int i = 0; i < want->operator_count; i++) {
+        double a = (double)want->operators[i].error, b = (double)got->operators[i].error;
+        if (!(fabs(a - b) <= 0.05 * a + 1e-6)) fail_msg("%s: error %g, %g on the CPU", got->operators[i].name, b, a);
+    }
+    cf_calibration_destroy(want);
+    cf_calibration_destroy(got);
 }
 
 static void compare_with_cpu(cfine_precision precision, double score_limit, double box_limit, double least) {
@@ -199,34 +230,77 @@ static void batch_auto_fits(void **state) {
     cfine_session_close(session);
 }
 
-// Images are sent as bytes and scaled on the GPU: the same as pixels prepared by the CPU, bit for bit.
+// What a session finds in pictures equals what it finds in their pixels prepared by the CPU, bit for bit.
+static void prepares_alike(cfine_session *session, const cfine_image *images, int count, float threshold) {
+    cfine_plan_info info = info_of(session);
+    cfine_detect_options options = CFINE_INIT(cfine_detect_options);
+    options.threshold = threshold;
+    size_t each = 3 * (size_t)info.width * (size_t)info.height;
+    float *prepared = malloc((size_t)count * each * sizeof *prepared);
+    for (int n = 0; n < count; n++)
+        assert_ok(cfine_session_prepare(session, &images[n], prepared + (size_t)n * each, &error));
+    cfine_detections found[BATCH] = {0}, want = {0};
+    assert_ok(cfine_detect(session, images, count, &options, found, &error));
+    raw out = run(session, prepared, count);
+    for (int n = 0; n < count; n++) {
+        size_t first = (size_t)n * (size_t)info.queries;
+        assert_ok(cfine_session_postprocess(session, out.logits + first * out.labels, out.boxes + first * 4,
+                                            images[n].width, images[n].height, &options, &want, &error));
+        assert_true(want.count > 0);
+        int same = found[n].count == want.count &&
+                   !memcmp(found[n].items, want.items, (size_t)want.count * sizeof *want.items);
+        if (!same) fail_msg("%dx%d, image %d of %d: other detections", images[n].width, images[n].height, n, count);
+        cfine_detections_release(&found[n]);
+    }
+    cfine_detections_release(&want);
+    release(&out);
+    free(prepared);
+}
+
+// Pictures are sent as they are, resized and scaled on the GPU.
 static void images_are_prepared_alike(void **state) {
     (void)state;
     cfine_session *session = open_session(model, "cuda", CFINE_FP32, BATCH);
-    cfine_plan_info info = info_of(session);
-    cfine_detect_options options = CFINE_INIT(cfine_detect_options);
-    options.threshold = 0.3F;
     cfine_image images[BATCH];
     for (int n = 0; n < BATCH; n++) {
         char path[1100];
         snprintf(path, sizeof path, "%s/scenes/%s", model, scenes[n]);
         assert_ok(cfine_image_load(path, NULL, &images[n], &error));
     }
-    cfine_detections found[BATCH] = {0}, want = {0};
-    assert_ok(cfine_detect(session, images, BATCH, &options, found, &error));
-    raw out = run(session, pixels, BATCH);
-    for (int n = 0; n < BATCH; n++) {
-        size_t first = (size_t)n * (size_t)info.queries;
-        assert_ok(cfine_session_postprocess(session, out.logits + first * out.labels, out.boxes + first * 4,
-                                            images[n].width, images[n].height, &options, &want, &error));
-        assert_true(want.count > 0);
-        assert_int_equal(found[n].count, want.count);
-        assert_memory_equal(found[n].items, want.items, (size_t)want.count * sizeof *want.items);
-        cfine_detections_release(&found[n]);
-        cfine_image_release(&images[n]);
+    prepares_alike(session, images, BATCH, 0.3F);
+    for (int n = 0; n < BATCH; n++) cfine_image_release(&images[n]);
+    cfine_session_close(session);
+}
+
+// Pixels without any pattern, of a size.
+static cfine_image noise(int width, int height) {
+    size_t bytes = 3 * (size_t)width * (size_t)height;
+    cfine_image image = {.width = width, .height = height, .rgb = malloc(bytes)};
+    uint32_t seed = (uint32_t)(width * 7919 + height);
+    for (size_t i = 0; i < bytes; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        image.rgb[i] = (uint8_t)(seed >> 24);
     }
-    cfine_detections_release(&want);
-    release(&out);
+    return image;
+}
+
+// Larger and smaller than the input on either side, equal to it on one or both, rows first and columns first, more of
+// them than slots; and those that the CPU makes smaller, alone and beside others.
+static void pictures_of_all_sizes_are_prepared_alike(void **state) {
+    (void)state;
+    static const struct {
+        int width, height;
+    } sizes[] = {{640, 640},  {1, 1},       {3, 2},      {639, 641},  {640, 427},  {427, 640},  {1280, 1280},
+                 {700, 1500}, {1500, 700},  {160, 5120}, {5120, 160}, {10240, 20}, {37, 10240}, {641, 640},
+                 {10300, 30}, {1300, 1300}, {500, 375},  {5000, 400}, {2, 640}};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    cfine_session *session = open_session(model, "cuda", CFINE_FP32, BATCH);
+    for (int i = 0; i < SIZES; i++) {
+        cfine_image images[BATCH];
+        for (int n = 0; n < BATCH; n++) images[n] = noise(sizes[(i + n) % SIZES].width, sizes[(i + n) % SIZES].height);
+        prepares_alike(session, images, i % BATCH + 1, 1e-6F);
+        for (int n = 0; n < BATCH; n++) free(images[n].rgb);
+    }
     cfine_session_close(session);
 }
 
@@ -240,13 +314,19 @@ int main(int argc, char **argv) {
     }
     printf("%s\n", text);
     read_scenes();
-    calibrate();
+    calibrate("cpu", -1, calibration);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fp32_equals_the_cpu),       cmocka_unit_test(fp16_finds_the_same),
-        cmocka_unit_test(bf16_finds_the_same),       cmocka_unit_test(int8_finds_the_same),
-        cmocka_unit_test(plan_files_run_as_built),   cmocka_unit_test(sessions_share_a_plan),
-        cmocka_unit_test(too_much_is_said),          cmocka_unit_test(batch_auto_fits),
+        cmocka_unit_test(fp32_equals_the_cpu),
+        cmocka_unit_test(fp16_finds_the_same),
+        cmocka_unit_test(bf16_finds_the_same),
+        cmocka_unit_test(int8_finds_the_same),
+        cmocka_unit_test(plan_files_run_as_built),
+        cmocka_unit_test(sessions_share_a_plan),
+        cmocka_unit_test(too_much_is_said),
+        cmocka_unit_test(batch_auto_fits),
+        cmocka_unit_test(calibrates_like_the_cpu),
         cmocka_unit_test(images_are_prepared_alike),
+        cmocka_unit_test(pictures_of_all_sizes_are_prepared_alike),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(pixels);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention for any shape and type: a warp for each head of a query, products kept in memory. attention_f32.cu and
-// attention_mma.cu are the fast forms.
+// Attention for any shape and type: a warp for each head of a query, products kept in memory. attention_mma.cu is the
+// fast form.
 #include "cuda/vector.cuh"
 
 enum { CHUNK = 32 }; // keys that make a sum of their own: conv_f32.cu says why

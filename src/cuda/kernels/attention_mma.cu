@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention of F16 or BF16 on tensor cores; the softmax and all sums are FP32.
+// Attention of F16, BF16 or FP32 on tensor cores; the softmax and all sums are FP32. Products of FP32 are three of TF32
+// (mma.cuh); those of eight terms are summed from nothing, the rest by ordinary additions, which round.
 //
 // A block has four warps. With SPLIT = 1 each warp has 16 queries of its own and all walk the keys together, 64 at a
-// time; with SPLIT = 4 the warps share 16 queries, each walks every fourth tile of 32 keys, and at the end their sums
-// are put together: four times the blocks, for when there are few.
+// time (32 of FP32); with SPLIT = 4 the warps share 16 queries, each walks every fourth tile of half as many keys, and
+// at the end their sums are put together: four times the blocks, for when there are few.
 //
 // Products are kept as the tensor cores leave them: of a warp's [16, keys] a lane holds rows lane/4 and lane/4 + 8, at
-// columns 2*(lane%4) and the next of every 8. In this form the weights are the left operand of the product with v.
+// columns 2*(lane%4) and the next of every 8. In this form the weights are the left operand of the product with v; of
+// TF32, if the keys of every 8 are taken in the order 0 2 4 6 1 3 5 7.
 #include "cuda/mma.cuh"
 
 struct attention_args {
@@ -15,13 +17,13 @@ struct attention_args {
     int wide; // 1: addresses are multiples of 16 bytes
 };
 
-// Eight elements from channel c of pixel p on.
+// Sixteen bytes of elements from channel c of pixel p on.
 template <class T>
 static __device__ __forceinline__ uint4 load_run(const cf_tensor &t, int n, uint32_t p, int c, int wide) {
     const T *from = static_cast<const T *>(t.data) + cf_pixel(t, n, p) + c;
     if (wide) return *reinterpret_cast<const uint4 *>(from);
-    T run[8];
-    for (int i = 0; i < 8; i++) run[i] = from[i];
+    T run[16 / sizeof(T)];
+    for (int i = 0; i < 16 / (int)sizeof(T); i++) run[i] = from[i];
     uint4 bits;
     memcpy(&bits, run, sizeof bits);
     return bits;
@@ -33,6 +35,8 @@ static __device__ __forceinline__ void store_pair(const cf_tensor &t, int64_t at
     } else if (wide && t.dtype == CF_BF16) {
         *reinterpret_cast<uint32_t *>(static_cast<__nv_bfloat16 *>(t.data) + at) =
             cf_round_pair<__nv_bfloat16>(first, second);
+    } else if (wide && t.dtype == CF_F32) {
+        *reinterpret_cast<float2 *>(static_cast<float *>(t.data) + at) = make_float2(first, second);
     } else {
         cf_put(t, at, first);
         cf_put(t, at + 1, second);
@@ -53,11 +57,14 @@ static __device__ float row_max(float v) {
 // D: channels of a head, rounded up to a multiple of 16.
 template <class T, int D, int SPLIT> struct attention {
     enum {
-        KEYS = SPLIT == 1 ? 64 : 32, // of a tile
-        ROW = D + 8,                 // elements between rows of a tile: loads of 8 rows hit all banks
-        GROUP = 128 / SPLIT,         // threads that fill a tile
-        RUNS = D / 8,
-        LOADS = 2 * KEYS * RUNS / GROUP // runs that a thread loads for a tile of k and of v
+        KEYS = (SPLIT == 1 ? 128 : 64) / sizeof(T), // of a tile
+        EACH = 16 / sizeof(T),                      // elements of a run
+        ROW = D + EACH,                             // between rows of a tile: loads of 8 rows hit all banks
+        GROUP = 128 / SPLIT,                        // threads that fill a tile
+        RUNS = D / EACH,
+        LOADS = 2 * KEYS * RUNS / GROUP, // runs that a thread loads for a tile of k and of v
+        HELD = 4 / sizeof(T),            // elements of a register
+        TERMS = 8 * HELD                 // of a product
     };
     struct shared_memory {
         union {
@@ -73,7 +80,7 @@ template <class T, int D, int SPLIT> struct attention {
     uint32_t query, keys; // the warp's first query; how many keys there are
 
     uint4 coming[LOADS];          // the next tile, on its way
-    uint32_t q[D / 16][4];        // [16, D]
+    uint32_t q[D / TERMS][4];     // [16, D]
     float sum[D / 8][4], most[2]; // [16, D]; the greatest product so far, of both rows
     float total[2];               // this lane's part of the weights' sum, of both rows
 
@@ -91,23 +98,24 @@ template <class T, int D, int SPLIT> struct attention {
     __device__ void load_queries() {
         uint32_t queries = args.q.h * args.q.w;
 #pragma unroll
-        for (int i = 0; i < D / 16; i++)
+        for (int i = 0; i < D / TERMS; i++)
 #pragma unroll
             for (int k = 0; k < 4; k++) {
                 uint32_t row = query + lane / 4 + k % 2 * 8;
-                int c = i * 16 + lane % 4 * 2 + k / 2 * 8;
+                int c = i * TERMS + (lane % 4 + k / 2 * 4) * HELD;
                 q[i][k] = 0;
                 if (row >= queries || c >= args.size) continue;
                 const T *from = static_cast<const T *>(args.q.data) + cf_pixel(args.q, n, row) + first + c;
-                T pair[2] = {from[0], from[1]};
-                memcpy(&q[i][k], pair, sizeof pair);
+                T held[HELD];
+                for (int e = 0; e < HELD; e++) held[e] = from[e];
+                memcpy(&q[i][k], held, sizeof held);
             }
     }
 
     __device__ void load_tile(uint32_t tile) {
 #pragma unroll
         for (int i = 0; i < LOADS; i++) {
-            int run = i * GROUP + threadIdx.x % GROUP, c = run % RUNS * 8;
+            int run = i * GROUP + threadIdx.x % GROUP, c = run % RUNS * EACH;
             uint32_t key = tile * KEYS + run / RUNS % KEYS;
             coming[i] = make_uint4(0, 0, 0, 0);
             if (key < keys && c < args.size)
@@ -120,7 +128,7 @@ template <class T, int D, int SPLIT> struct attention {
         for (int i = 0; i < LOADS; i++) {
             int run = i * GROUP + threadIdx.x % GROUP;
             T *row = s.tile[group][i < LOADS / 2 ? 0 : 1][run / RUNS % KEYS];
-            *reinterpret_cast<uint4 *>(row + run % RUNS * 8) = coming[i];
+            *reinterpret_cast<uint4 *>(row + run % RUNS * EACH) = coming[i];
         }
     }
 
@@ -130,14 +138,36 @@ template <class T, int D, int SPLIT> struct attention {
         for (int j = 0; j < KEYS / 8; j++)
             for (int k = 0; k < 4; k++) products[j][k] = 0;
 #pragma unroll
-        for (int i = 0; i < D / 16; i++)
+        for (int i = 0; i < D / TERMS; i++)
+            if constexpr (sizeof(T) == 4) {
+                cf_split<4> a = cf_split_tf32(q[i]);
 #pragma unroll
-            for (int j = 0; j < KEYS / 16; j++) {
-                uint32_t b[4];
-                cf_load_matrices(b, &s.tile[group][0][j * 16 + lane / 16 * 8 + lane % 8][i * 16 + lane / 8 % 2 * 8]);
-                cf_multiply<T>(products[2 * j], q[i], b[0], b[1]);
-                cf_multiply<T>(products[2 * j + 1], q[i], b[2], b[3]);
+                for (int j = 0; j < KEYS / 8; j++) {
+                    const T *key = &s.tile[group][0][j * 8 + lane / 4][i * 8 + lane % 4];
+                    add_product(products[j], a, key[0], key[4]);
+                }
+            } else {
+#pragma unroll
+                for (int j = 0; j < KEYS / 16; j++) {
+                    uint32_t b[4];
+                    cf_load_matrices(b,
+                                     &s.tile[group][0][j * 16 + lane / 16 * 8 + lane % 8][i * 16 + lane / 8 % 2 * 8]);
+                    cf_multiply<T>(products[2 * j], q[i], b[0], b[1]);
+                    cf_multiply<T>(products[2 * j + 1], q[i], b[2], b[3]);
+                }
             }
+    }
+
+    // sum += a b of eight terms, FP32; b0 and b1: what this lane holds of b.
+    static __device__ __forceinline__ void add_product(float (&sum)[4], const cf_split<4> &a, float b0, float b1) {
+        const uint32_t bits[2] = {__float_as_uint(b0), __float_as_uint(b1)};
+        cf_split<2> b = cf_split_tf32(bits);
+        float part[4] = {};
+        cf_multiply_tf32(part, a.low, b.high[0], b.high[1]);
+        cf_multiply_tf32(part, a.high, b.low[0], b.low[1]);
+        cf_multiply_tf32(part, a.high, b.high[0], b.high[1]);
+#pragma unroll
+        for (int k = 0; k < 4; k++) sum[k] += part[k];
     }
 
     // Products become weights; what was summed so far is scaled to the new greatest product. factor: log2(e) / sqrt(d).
@@ -174,6 +204,24 @@ template <class T, int D, int SPLIT> struct attention {
 
     // sum += weights v of the tile
     __device__ void multiply_values(const float (&weights)[KEYS / 8][4]) {
+        if constexpr (sizeof(T) == 4) {
+#pragma unroll
+            for (int j = 0; j < KEYS / 8; j++) {
+                const uint32_t bits[4] = {__float_as_uint(weights[j][0]), __float_as_uint(weights[j][2]),
+                                          __float_as_uint(weights[j][1]), __float_as_uint(weights[j][3])};
+                cf_split<4> a = cf_split_tf32(bits);
+#pragma unroll
+                for (int i = 0; i < D / 8; i++) {
+                    const T *value = &s.tile[group][1][j * 8 + lane % 4 * 2][i * 8 + lane / 4];
+                    add_product(sum[i], a, value[0], value[ROW]);
+                }
+            }
+        } else {
+            multiply_halves(weights);
+        }
+    }
+
+    __device__ void multiply_halves(const float (&weights)[KEYS / 8][4]) {
 #pragma unroll
         for (int j = 0; j < KEYS / 16; j++) {
             uint32_t a[4] = {cf_round_pair<T>(weights[2 * j][0], weights[2 * j][1]),
@@ -281,3 +329,11 @@ ATTENTION(cf_attention_bf16_48_1, __nv_bfloat16, 48, 1)
 ATTENTION(cf_attention_bf16_48_4, __nv_bfloat16, 48, 4)
 ATTENTION(cf_attention_bf16_64_1, __nv_bfloat16, 64, 1)
 ATTENTION(cf_attention_bf16_64_4, __nv_bfloat16, 64, 4)
+ATTENTION(cf_attention_f32_16_1, float, 16, 1)
+ATTENTION(cf_attention_f32_16_4, float, 16, 4)
+ATTENTION(cf_attention_f32_32_1, float, 32, 1)
+ATTENTION(cf_attention_f32_32_4, float, 32, 4)
+ATTENTION(cf_attention_f32_48_1, float, 48, 1)
+ATTENTION(cf_attention_f32_48_4, float, 48, 4)
+ATTENTION(cf_attention_f32_64_1, float, 64, 1)
+ATTENTION(cf_attention_f32_64_4, float, 64, 4)

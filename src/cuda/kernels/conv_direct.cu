@@ -2,6 +2,8 @@
 // Convolutions without matrix products: any shape and type one output a thread, and the stem.
 #include "cuda/kernels/conv.cuh"
 
+enum { CHUNK = 32 }; // products that make a sum of their own: conv_f32.cu says why
+
 // One thread an output element, whatever the types. Weights in FP32 as [tap][channel of a group][output], so that
 // neighbouring threads read neighbours. units: scale and then zero point of each input channel, or NULL.
 CF_GLOBAL cf_conv_any(const __grid_constant__ cf_conv_args a, const float *units) {
@@ -25,6 +27,7 @@ CF_GLOBAL cf_conv_any(const __grid_constant__ cf_conv_args a, const float *units
                 if (units)
                     value = (rintf(value / a.in.scale) + a.in.zero - units[a.in.c + first + c]) * units[first + c];
                 part = fmaf(weight[(int64_t)c * a.out.c], value, part);
+                if (c % CHUNK == CHUNK - 1) sum += part, part = 0;
             }
             sum += part;
         }
