@@ -41,11 +41,14 @@ static int make_folder(const char *folder) {
         return CLI_USAGE;
     }
     if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-        cli_error("%s: cannot make this folder: %s", folder, strerror(errno));
+        if (errno == ENOENT)
+            cli_error("%s: cannot make this folder: the one it is to lie in does not exist; make that first", folder);
+        else
+            cli_error("%s: cannot make this folder: %s", folder, strerror(errno));
         return CLI_FAILED;
     }
     if (stat(folder, &info) == 0 && S_ISDIR(info.st_mode)) return CLI_OK;
-    cli_error("%s: is not a folder", folder);
+    cli_error("%s: is not a folder; name one, or a new one", folder);
     return CLI_FAILED;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `cfine detect`: images to boxes. Decoding runs ahead in threads (image_queue.c) while the model is opened; then
 // batches go through the network (detect_run.c).
+#include <string.h>
+
 #include "cfine/cfine.h"
 #include "detect_run.h"
 #include "inputs.h"
@@ -68,6 +70,21 @@ static void run_lanes(const detect_args *args, size_t images, cli_detect_run *ru
     if (args->profile) cli_print_profile(run->lanes[0].session, &run->phases, cli_seconds() - start);
 }
 
+// 1 if the raw outputs replace neither an image nor an annotated copy; or 0 after an error message.
+static int check_raw(const char *raw, const cli_inputs *inputs, const cli_annotations *copies) {
+    for (size_t i = 0; i < inputs->count; i++)
+        if (cli_same_file(raw, inputs->paths[i])) {
+            cli_error("--raw: %s would be replaced by the raw outputs; give it another name", inputs->paths[i]);
+            return 0;
+        }
+    for (size_t i = 0; i < copies->count; i++)
+        if (strcmp(raw, copies->paths[i]) == 0) {
+            cli_error("--raw: %s is the name of an annotated copy too; give it another name", raw);
+            return 0;
+        }
+    return 1;
+}
+
 static int detect(const detect_args *args, const cli_devices *devices, const cli_inputs *inputs) {
     cli_annotations copies = {0};
     cli_raw_file raw = {0};
@@ -87,12 +104,10 @@ static int detect(const detect_args *args, const cli_devices *devices, const cli
             return status;
         }
     }
-    for (size_t i = 0; args->raw && i < inputs->count; i++)
-        if (cli_same_file(args->raw, inputs->paths[i])) {
-            cli_error("--raw: %s would be replaced by the raw outputs; give it another name", inputs->paths[i]);
-            cli_annotations_release(&copies);
-            return CLI_USAGE;
-        }
+    if (args->raw && !check_raw(args->raw, inputs, &copies)) {
+        cli_annotations_release(&copies);
+        return CLI_USAGE;
+    }
     // Decoding begins while the model is opened.
     double start = cli_seconds();
     run.batch = args->model.batch == CFINE_BATCH_AUTO ? CFINE_BATCH_AUTO_MOST

@@ -82,7 +82,10 @@ static void add_pattern(cli_inputs *inputs, const char *pattern) {
     }
     for (size_t i = 0; i < found.gl_pathc; i++) {
         struct stat info;
-        if (stat(found.gl_pathv[i], &info) == 0) add_existing(inputs, found.gl_pathv[i], &info);
+        if (stat(found.gl_pathv[i], &info) == 0)
+            add_existing(inputs, found.gl_pathv[i], &info);
+        else // a link to nowhere: opening it says so
+            add_path(inputs, cli_format("%s", found.gl_pathv[i]));
     }
     globfree(&found);
 }

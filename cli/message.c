@@ -11,11 +11,35 @@
 
 static int output_errno; // why standard output failed
 
+// What to do about a reason of the system. Such reasons end messages of every part of the program and of the library.
+static const char *remedy_of(const char *text) {
+    static const struct {
+        int code;
+        const char *remedy;
+    } known[] = {
+        {ENOSPC, "; make room there, or write elsewhere"},
+        {EDQUOT, "; make room there, or write elsewhere"},
+        {EROFS, "; write elsewhere"},
+        {EACCES, "; change the permissions, or run as a user who may"},
+        {ENAMETOOLONG, "; use a shorter name"},
+    };
+    size_t length = strlen(text);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const char *reason = strerror(known[i].code);
+        size_t tail = strlen(reason);
+        if (length >= tail && strcmp(text + length - tail, reason) == 0) return known[i].remedy;
+    }
+    return "";
+}
+
+// One line, whatever characters a file's name has.
 static void print_line(const char *prefix, const char *format, va_list args) {
     cli_progress_wipe();
     char text[2048];
     vsnprintf(text, sizeof text, format, args);
-    fprintf(stderr, "%s%s\n", prefix, text);
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7F) *at = '?';
+    fprintf(stderr, "%s%s%s\n", prefix, text, remedy_of(text));
 }
 
 void cli_error(const char *format, ...) {

@@ -3,7 +3,8 @@
 #ifndef CLI_MESSAGE_H
 #define CLI_MESSAGE_H
 
-// "cfine: ..." on its own line; wipes a progress bar first.
+// "cfine: ..." on a line of its own, and what to do where the text ends with a known reason of the system; wipes a
+// progress bar first.
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // A line that is not an error.

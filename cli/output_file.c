@@ -14,7 +14,7 @@
 #include "message.h"
 
 // Names that a signal handler unlinks. A slot is taken by exchanging NULL for a name, so that it needs no lock.
-enum { MOST_FILES = 16 };
+enum { MOST_FILES = 16, NAME_KEPT = 200 };
 static _Atomic(const char *) temporaries[MOST_FILES];
 
 static void remove_and_end(int signal_number) {
@@ -68,7 +68,10 @@ int cli_output_open(cli_output_file *file, const char *path) {
         if (!S_ISDIR(info.st_mode)) file->stream = fopen(path, "wbe");
     } else {
         catch_signals();
-        file->temporary = cli_format("%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&number, 1));
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        // A name as long as names may be has room for the ending too.
+        file->temporary = cli_format("%.*s%.*s.tmp-%ld-%u", (int)(name - path), path, NAME_KEPT, name, (long)getpid(),
+                                     atomic_fetch_add(&number, 1));
         file->slot = remember(file->temporary);
         file->stream = fopen(file->temporary, "w+bxe");
     }

@@ -13,6 +13,7 @@
 
 static atomic_long write_budget = -1; // negative: unlimited
 static atomic_uint temporary_number;
+enum { NAME_KEPT = 200 }; // bytes of a name in its temporary one
 
 void cf_file_fail_after(long bytes) {
     atomic_store(&write_budget, bytes);
@@ -147,7 +148,10 @@ cfine_status cf_writer_open(cf_writer *writer, const char *path, cfine_error *er
     struct stat info; // a rename would put a file in the place of /dev/null
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) return fail_kind(err, path, &info);
     writer->path = cf_strdup(path);
-    writer->temporary = cf_format("%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&temporary_number, 1));
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    // A name as long as names may be has room for the ending too.
+    writer->temporary = cf_format("%.*s%.*s.tmp-%ld-%u", (int)(name - path), path, NAME_KEPT, name, (long)getpid(),
+                                  atomic_fetch_add(&temporary_number, 1));
     if (!writer->path || !writer->temporary) {
         cf_writer_abort(writer);
         return cf_fail_memory(err, path, strlen(path));

@@ -56,7 +56,11 @@ static cfine_status add_tensor(cf_weights *weights, const char *name, const json
 }
 
 static cfine_status parse_header(const uint8_t *data, size_t size, cf_weights *weights, cfine_error *err) {
+    static const char lfs[] = "version https://git-lfs.";
     if (size < 8) return cf_fail(err, CFINE_ERROR_FORMAT, "%zu bytes are too few for a safetensors file", size);
+    if (size >= sizeof lfs && memcmp(data, lfs, sizeof lfs - 1) == 0)
+        return cf_fail(err, CFINE_ERROR_FORMAT,
+                       "is a pointer of Git LFS in the place of the weights; fetch them: git lfs pull");
     uint64_t header = 0;
     for (int i = 7; i >= 0; i--) header = header << 8 | data[i];
     if (header > size - 8)

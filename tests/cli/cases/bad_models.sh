@@ -13,6 +13,8 @@ cp "$DATA/tiny/"*.json broken
 try --model broken
 head -c 100000 "$DATA/tiny/model.safetensors" > broken/model.safetensors
 try --model broken
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' > broken/model.safetensors
+try --model broken
 rm broken/model.safetensors
 echo '{"weight_map": {"a": "model-1.safetensors"}}' > broken/model.safetensors.index.json
 try --model broken

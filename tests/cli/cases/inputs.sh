@@ -24,6 +24,8 @@ detect empty
 detect '*.tiff'
 detect film.mp4
 detect dangling.jpg
+detect 'dang*'
+detect 'dang*' 'photos/b*'
 detect missing.jpg photos/b.jpg
 detect /dev/null
 mkfifo pipe.jpg

@@ -26,4 +26,5 @@ ln -s /dev/full full/a.jpg
 detect --out full a.jpg b.PNG
 ls full
 detect --raw a.jpg a.jpg # would be replaced
+detect --out drawn --raw drawn/a.jpg a.jpg
 cmp -s a.jpg other/a.jpg && echo "a.jpg: still there"
