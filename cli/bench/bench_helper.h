@@ -18,8 +18,8 @@ typedef struct bench_answer {
     char version[64], device[96], path[1024], note[600];
 } bench_answer;
 
-// `python` is the interpreter; it is started by the first task. It keeps to `patience` itself (see scripts/peers.py); one
-// that is silent for far longer is no such interpreter, and is given up.
+// `python` is the interpreter; it is started by the first task. It keeps to `patience` itself (see scripts/peers.py);
+// one that is silent for far longer is no such interpreter, and is given up.
 bench_helper *bench_helper_create(const char *python, double patience);
 // Ends the process.
 void bench_helper_destroy(bench_helper *helper);

@@ -42,8 +42,7 @@ static const opt_result *best_uniform(const opt_search *search) {
     for (int i = 0; i < search->result_count; i++) {
         const opt_result *r = &search->results[i];
         int good = r->uniform && r->share > 0;
-        for (int part = 0; part < OPT_PARTS; part++)
-            good = good && opt_good_enough(search, r, (opt_part)part);
+        for (int part = 0; part < OPT_PARTS; part++) good = good && opt_good_enough(search, r, (opt_part)part);
         if (good && r->share < best->share) best = r;
     }
     return best;

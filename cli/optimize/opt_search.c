@@ -181,8 +181,8 @@ static int by_share(const void *a, const void *b) {
 // Uniform precisions, the fastest of those with a knob turned and of the combinations that are good enough, measured on
 // all pictures and timed once more.
 static cfine_status finish(opt_search *search, cfine_error *error) {
-    opt_result *list[OPT_MOST_RESULTS] = {0}, *finalists[FINAL_COMBINATIONS + FINAL_UNIFORM + OPT_LEVELS +
-                                                                OPT_MOST_CALIBRATIONS];
+    opt_result *list[OPT_MOST_RESULTS] = {0},
+               *finalists[FINAL_COMBINATIONS + FINAL_UNIFORM + OPT_LEVELS + OPT_MOST_CALIBRATIONS];
     int count = 0, chosen_count = 0;
     for (int i = 0; i < search->result_count; i++)
         if (search->results[i].share > 0) list[count++] = &search->results[i];

@@ -363,9 +363,9 @@ typedef struct cfine_export_options {
 
 // Writes a model as an ONNX file (opset 17): input pixel_values [batch, 3, height, width], prepared as
 // cfine_session_prepare does; outputs logits [batch, queries, labels] and pred_boxes [batch, queries, 4]. With
-// detections there is a second input, orig_target_sizes [batch, 2], int64, the width and height of each picture, and the
-// outputs are labels [batch, detections], int64, boxes [batch, detections, 4], corners in pixels of the picture, and
-// scores [batch, detections], best first. options may be NULL.
+// detections there is a second input, orig_target_sizes [batch, 2], int64, the width and height of each picture, and
+// the outputs are labels [batch, detections], int64, boxes [batch, detections, 4], corners in pixels of the picture,
+// and scores [batch, detections], best first. options may be NULL.
 CFINE_API cfine_status cfine_model_export_onnx(const cfine_model *model, const cfine_export_options *options,
                                                const char *path, cfine_error *error);
 

@@ -305,9 +305,8 @@ static void export_detections(exporter *e) {
     cf_onnx *m = &e->model;
     m->where = "detections";
     cf_onnx_input(m, "orig_target_sizes", CF_ONNX_I64, 2, (int64_t[]){batch, 2});
-    cf_onnx_found found =
-        cf_onnx_detections(m, logits->w, logits->c, count, get(e, e->graph->logits, TOKENS),
-                           get(e, e->graph->boxes, TOKENS), cf_onnx_named("orig_target_sizes"));
+    cf_onnx_found found = cf_onnx_detections(m, logits->w, logits->c, count, get(e, e->graph->logits, TOKENS),
+                                             get(e, e->graph->boxes, TOKENS), cf_onnx_named("orig_target_sizes"));
     cf_onnx_output(m, "labels", found.labels, CF_ONNX_I64, 2, (int64_t[]){batch, count});
     cf_onnx_output(m, "boxes", found.boxes, CF_ONNX_F32, 3, (int64_t[]){batch, count, 4});
     cf_onnx_output(m, "scores", found.scores, CF_ONNX_F32, 2, (int64_t[]){batch, count});

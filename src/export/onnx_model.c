@@ -194,8 +194,9 @@ cf_onnx_name cf_onnx_scalar(cf_onnx *model, float value) {
 
 cf_onnx_name cf_onnx_ints(cf_onnx *model, int count, const int64_t *values) {
     return small_constant(
-        model, (cf_onnx_constant){
-                   .type = CF_ONNX_I64, .rank = 1, .dims = {count}, .data = values, .bytes = (size_t)count * sizeof *values});
+        model,
+        (cf_onnx_constant){
+            .type = CF_ONNX_I64, .rank = 1, .dims = {count}, .data = values, .bytes = (size_t)count * sizeof *values});
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -219,8 +219,7 @@ cf_onnx_name cf_onnx_deform(cf_onnx *m, const cf_deform_attr *attr, int queries,
 cf_onnx_found cf_onnx_detections(cf_onnx *m, int queries, int labels, int count, cf_onnx_name logits,
                                  cf_onnx_name boxes, cf_onnx_name sizes) {
     cf_onnx_found out;
-    cf_onnx_name inputs[] = {RESHAPE(m, logits, 0, (int64_t)queries * labels),
-                             cf_onnx_ints(m, 1, (int64_t[]){count})};
+    cf_onnx_name inputs[] = {RESHAPE(m, logits, 0, (int64_t)queries * labels), cf_onnx_ints(m, 1, (int64_t[]){count})};
     cf_onnx_attr axis = CF_ONNX_I("axis", -1);
     cf_onnx_name pair; // query * labels + class
     out.scores = cf_onnx_1(m, "Sigmoid", cf_onnx_node(m, "TopK", inputs, 2, &axis, 1, &pair));

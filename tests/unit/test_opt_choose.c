@@ -33,8 +33,8 @@ static opt_search *make_search(void) {
     return search;
 }
 
-// Fewer queries save more in int8 than in bf16 here: only with int8's own measurements both knobs together promise to be
-// faster than one.
+// Fewer queries save more in int8 than in bf16 here: only with int8's own measurements both knobs together promise to
+// be faster than one.
 static void test_own_precision(void **state) {
     (void)state;
     opt_search *search = make_search();
