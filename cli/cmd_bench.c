@@ -11,6 +11,7 @@
 #include "heap.h"
 #include "inputs.h"
 #include "message.h"
+#include "output_file.h"
 #include "progress.h"
 #include "read_file.h"
 #include "report.h"
@@ -184,8 +185,9 @@ static int plan_rows(bench *run) {
             cli_error("%s", error.message);
             return 0;
         }
-        fits = bench_plan_table(&args->calibrations, queries, run->calibration_pictures.count > 0, &like, run->rows,
-                                &run->row_count);
+        int gpu = args->model.device && strncmp(args->model.device, "cuda", 4) == 0;
+        fits = bench_plan_table(&args->calibrations, queries, run->calibration_pictures.count > 0, gpu, &like,
+                                run->rows, &run->row_count);
     } else {
         fits = bench_plan_lists(&run->lists, NULL, &like, run->rows, &run->row_count);
     }
@@ -371,6 +373,8 @@ static int check_picture_names(const bench_args *args) {
     for (int i = 0; i < args->pictures.count; i++)
         if (!cli_is_picture_name(args->pictures.items[i]))
             return cli_usage(&cli_verb_bench, "--picture: '%s' ends in neither .svg nor .png", args->pictures.items[i]);
+    for (int i = 0; i < args->pictures.count; i++)
+        if (!cli_output_check(args->pictures.items[i])) return CLI_FAILED;
     return CLI_OK;
 }
 

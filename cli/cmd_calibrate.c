@@ -111,6 +111,7 @@ static int run_verb(int argc, char **argv) {
     if (args.images) cli_inputs_expand(words, 1, &inputs);
     cfine_error error;
     int failed = inputs.failed > 0;
+    for (size_t i = 0; i < inputs.count && !failed; i++) failed = !cli_output_spares(args.output, inputs.paths[i]);
     if (!failed && calibrate(&args, &inputs, &error) != CFINE_OK) {
         cli_error("%s", error.message);
         failed = 1;

@@ -2,6 +2,7 @@
 // `cfine eval`: COCO box AP of a model, or of detections in a file.
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cfine/cfine.h"
 #include "coco_ap.h"
@@ -203,10 +204,26 @@ static void print_summary_notes(const evaluation *eval) {
                  eval->score_seconds);
 }
 
+// Where detections are to be saved: asked before the work, and of every file that is read.
+static int can_save(const eval_args *args, const coco_dataset *dataset) {
+    struct stat info;
+    int special = stat(args->save_detections, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+    int fine = (special || cli_output_check(args->save_detections)) &&
+               cli_output_spares(args->save_detections, args->data) &&
+               (!args->model.model || cli_output_spares(args->save_detections, args->model.model));
+    for (int32_t i = 0; i < dataset->limit && fine; i++) {
+        char *path = cli_picture_path(args->images, dataset->images[i].file);
+        fine = cli_output_spares(args->save_detections, path);
+        free(path);
+    }
+    return fine;
+}
+
 static int evaluate(evaluation *eval) {
     const eval_args *args = eval->args;
     cfine_error error;
     cfine_status status = coco_dataset_read(args->data, &eval->dataset, &error);
+    if (status == CFINE_OK && args->save_detections && !can_save(args, &eval->dataset)) return CLI_FAILED;
     if (status == CFINE_OK) {
         print_notes(args->data, &eval->dataset.notes);
         if (args->limit) coco_dataset_limit(&eval->dataset, args->limit);

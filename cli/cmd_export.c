@@ -6,12 +6,16 @@
 #include "cfine/cfine.h"
 #include "message.h"
 #include "model_args.h"
+#include "output_file.h"
 #include "verbs.h"
 
 typedef struct {
     cli_model_args model; // what shapes the network; batch is a text, as it may be "dynamic"
     const char *output, *batch;
+    int detections, precision;
 } export_args;
+
+static const char *const precisions[] = {"fp32", "fp16", NULL};
 
 static const cli_option options[] = {
     CLI_MODEL_OPTION_MODEL(export_args, model),
@@ -25,10 +29,16 @@ static const cli_option options[] = {
      .least = 1, .most = 100000},
     {"decoder-layers", 0, "N", "decoder layers to keep (default: all)", CLI_INT,
      offsetof(export_args, model.decoder_layers), .least = 1, .most = 100},
+    {"precision", 'p', "P", "of the file: fp32, fp16 (default: fp32)", CLI_CHOICE, offsetof(export_args, precision),
+     .choices = precisions},
+    {"detections", 0, "N", "with post-processing: the best N of an image, instead of raw outputs", CLI_INT,
+     offsetof(export_args, detections), .least = 1, .most = 100000},
 };
 
 static int export_model(const export_args *args, int batch) {
-    cfine_plan_options shape = CFINE_INIT(cfine_plan_options);
+    cfine_export_options shape = CFINE_INIT(cfine_export_options);
+    shape.precision = args->precision ? CFINE_FP16 : CFINE_FP32;
+    shape.detections = args->detections;
     shape.batch = batch;
     shape.width = args->model.size[0];
     shape.height = args->model.size[1];
@@ -58,6 +68,8 @@ static int run_verb(int argc, char **argv) {
         if (end == args.batch || *end || batch < 1 || batch > 1024)
             return cli_usage(&cli_verb_export, "--batch: '%s' is neither \"dynamic\" nor 1 to 1024", args.batch);
     }
+    if (!cli_output_check(args.output) || (args.model.model && !cli_output_spares(args.output, args.model.model)))
+        return CLI_FAILED;
     return export_model(&args, (int)batch);
 }
 
@@ -65,10 +77,14 @@ const cli_verb cli_verb_export = {
     .name = "export",
     .summary = "write a model as an ONNX file for other engines",
     .operands = "",
-    .about = "The file has opset 17 and FP32 weights: input pixel_values [batch, 3, height, width], RGB 0..1; outputs\n"
-             "logits [batch, queries, labels] and pred_boxes [batch, queries, 4] (centre and size, 0..1).\n",
+    .about = "The file has opset 17: input pixel_values [batch, 3, height, width], RGB 0..1; outputs\n"
+             "logits [batch, queries, labels] and pred_boxes [batch, queries, 4] (centre and size, 0..1). With\n"
+             "--detections a second input, orig_target_sizes [batch, 2] (int64: width, height of the pictures), and\n"
+             "outputs labels (int64), boxes (corners in their pixels) and scores, best first. FP16 keeps inputs,\n"
+             "outputs and what makes boxes in FP32.\n",
     .example = "cfine export --model dfine-nano-coco -o nano.onnx\n"
-               "cfine export --model dfine-small-coco --batch 8 --size 512x512 -o small.onnx\n",
+               "cfine export --model dfine-small-coco --batch 8 --size 512x512 -o small.onnx\n"
+               "cfine export --model dfine-small-coco --precision fp16 --detections 300 -o found.onnx\n",
     .options = options,
     .option_count = CLI_COUNT(options),
     .run = run_verb,

@@ -221,6 +221,9 @@ static cfine_status make_calibration(opt_search *search, cfine_range_method meth
 
 static cfine_status make_calibrations(opt_search *search, const optimize_args *args, cfine_error *error) {
     for (int i = 0; i < args->calibrations.count; i++) {
+        if (access(args->calibrations.items[i], R_OK) != 0)
+            return coco_fail(error, CFINE_ERROR_NOT_FOUND, "--calibration %s: cannot read: %s",
+                             args->calibrations.items[i], strerror(errno));
         const char *slash = strrchr(args->calibrations.items[i], '/');
         search->calibrations[i] = cli_format("%s", args->calibrations.items[i]);
         search->calibration_names[search->calibration_count++] =
@@ -315,7 +318,7 @@ static char *report_path(const optimize_args *args) {
     return cli_format("%.*s.html", stem, args->output);
 }
 
-static int optimize(opt_search *search, const optimize_args *args) {
+static int search_and_save(opt_search *search, const optimize_args *args, const char *report) {
     cfine_error error;
     cfine_status status = open_search(search, args, &error);
     if (status == CFINE_OK) status = opt_run(search, &error);
@@ -329,11 +332,23 @@ static int optimize(opt_search *search, const optimize_args *args) {
     else
         opt_print(search);
     cli_flush_output();
-    char *report = report_path(args);
     int saved = opt_save_report(search, report);
     if (saved) cli_note("Report: %s", report);
-    free(report);
     return saved ? CLI_OK : CLI_FAILED;
+}
+
+// Files that cannot be written are refused before the search, not minutes later.
+static int optimize(opt_search *search, const optimize_args *args) {
+    char *report = report_path(args);
+    int fine = cli_output_check(args->output) && cli_output_check(report) &&
+               cli_output_spares(args->output, args->data) && cli_output_spares(report, args->data);
+    if (fine && strcmp(report, args->output) == 0) {
+        cli_error("%s: plan and report would be one file: name another with --report", report);
+        fine = 0;
+    }
+    int status = fine ? search_and_save(search, args, report) : CLI_FAILED;
+    free(report);
+    return status;
 }
 
 static void release(opt_search *search) {

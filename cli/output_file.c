@@ -126,6 +126,18 @@ int cli_same_file(const char *one, const char *other) {
     return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+int cli_output_spares(const char *output, const char *input) {
+    static const char *const inside[] = {"", "/config.json", "/model.safetensors", "/preprocessor_config.json"};
+    int same = 0;
+    for (size_t i = 0; i < sizeof inside / sizeof *inside && !same; i++) {
+        char *path = cli_format("%s%s", input, inside[i]);
+        same = cli_same_file(output, path);
+        free(path);
+    }
+    if (same) cli_error("%s: is an input, which would be replaced: name another file to write", output);
+    return !same;
+}
+
 int cli_output_save(const char *path, const void *data, size_t size) {
     cli_output_file file;
     if (!cli_output_open(&file, path)) return 0;

@@ -26,6 +26,10 @@ int cli_output_check(const char *path);
 // Whether both names lead to one existing file: what is written to one would replace the other.
 int cli_same_file(const char *one, const char *other);
 
+// 1 if writing `output` would leave `input`, a file or what a folder is read from, as it is; or 0 after an error
+// message.
+int cli_output_spares(const char *output, const char *input);
+
 // All three at once.
 int cli_output_save(const char *path, const void *data, size_t size);
 

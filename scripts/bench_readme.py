@@ -47,6 +47,8 @@ def name(row):
     words = "%s %s" % (row["engine"] + (" " + row["version"] if row["engine"] != "cfine" else ""), row["precision"])
     if "calibration" in row:
         words += " (%s)" % {"scenes.json": "real pictures", "random.json": "random pixels"}.get(os.path.basename(row["calibration"]), "calibrated")
+    elif row["engine"] == "cfine" and row["precision"] == "int8":
+        words += " (no calibration)"
     if row["section"] == "Batches":
         words += ", batch %d" % row["batch"]
     if row["section"] == "Queries":

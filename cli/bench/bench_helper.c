@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,15 +19,18 @@ extern const char bench_peers_script[]; // made from scripts/peers.py by the bui
 
 struct bench_helper {
     const char *python;
+    double patience;
+    int given_up;
     pid_t process; // 0: not started
     FILE *to, *from;
     char *line; // the last answer
     size_t line_size;
 };
 
-bench_helper *bench_helper_create(const char *python) {
+bench_helper *bench_helper_create(const char *python, double patience) {
     bench_helper *helper = cli_alloc(1, sizeof *helper);
     helper->python = python;
+    helper->patience = patience;
     return helper;
 }
 
@@ -68,7 +72,31 @@ static cfine_status start(bench_helper *helper, cfine_error *error) {
     return coco_fail(error, CFINE_ERROR_IO, "cannot start %s: %s", helper->python, strerror(errno));
 }
 
+static cfine_status fail_silent(const bench_helper *helper, cfine_error *error) {
+    return coco_fail(error, CFINE_ERROR_NOT_FOUND,
+                     "the interpreter %s does not answer: name another with --python, or give it more time with "
+                     "--patience",
+                     helper->python);
+}
+
+// Waits until there is something to read; one that is silent for too long is ended.
+static cfine_status wait_for_answer(bench_helper *helper, cfine_error *error) {
+    double limit = 2 * helper->patience + 3; // seconds
+    struct pollfd waited = {.fd = fileno(helper->from), .events = POLLIN};
+    int ready;
+    do ready = poll(&waited, 1, limit < 2e6 ? (int)(limit * 1e3) : -1);
+    while (ready < 0 && errno == EINTR);
+    if (ready) return CFINE_OK;
+    kill(helper->process, SIGKILL);
+    helper->given_up = 1;
+    return fail_silent(helper, error);
+}
+
 FILE *bench_helper_task(bench_helper *helper, cfine_error *error) {
+    if (helper->given_up) {
+        fail_silent(helper, error);
+        return NULL;
+    }
     if (!helper->process && start(helper, error) != CFINE_OK) return NULL;
     return helper->to;
 }
@@ -96,7 +124,9 @@ static void read_field(json_reader *json, const char *key, bench_answer *out) {
 
 cfine_status bench_helper_answer(bench_helper *helper, bench_answer *out, cfine_error *error) {
     *out = (bench_answer){.row = -1};
-    ssize_t length = fflush(helper->to) == 0 ? getline(&helper->line, &helper->line_size, helper->from) : -1;
+    int sent = fflush(helper->to) == 0;
+    if (sent && wait_for_answer(helper, error) != CFINE_OK) return error->status;
+    ssize_t length = sent ? getline(&helper->line, &helper->line_size, helper->from) : -1;
     if (length <= 0)
         return coco_fail(error, CFINE_ERROR_NOT_FOUND,
                          "the interpreter %s is missing or ended early: install Python 3, or name one with --python",

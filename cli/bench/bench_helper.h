@@ -18,12 +18,13 @@ typedef struct bench_answer {
     char version[64], device[96], path[1024], note[600];
 } bench_answer;
 
-// `python` is the interpreter; it is started by the first task.
-bench_helper *bench_helper_create(const char *python);
+// `python` is the interpreter; it is started by the first task. It keeps to `patience` itself (see scripts/peers.py);
+// one that is silent for far longer is no such interpreter, and is given up.
+bench_helper *bench_helper_create(const char *python, double patience);
 // Ends the process.
 void bench_helper_destroy(bench_helper *helper);
 
-// Where a task is to be written: one line. NULL: the process cannot be started.
+// Where a task is to be written: one line. NULL: the process cannot be started, or was given up.
 FILE *bench_helper_task(bench_helper *helper, cfine_error *error);
 // Waits for the answer. CFINE_ERROR_NOT_FOUND: no such interpreter, or it ended.
 cfine_status bench_helper_answer(bench_helper *helper, bench_answer *out, cfine_error *error);

@@ -11,7 +11,7 @@
 #include "heap.h"
 
 void bench_peers_start(bench_peers *peers, const char *python) {
-    peers->helper = bench_helper_create(python);
+    peers->helper = bench_helper_create(python, peers->patience);
 }
 
 static void remove_folder(const char *path) {
@@ -45,7 +45,7 @@ char *bench_peer_export(bench_peers *peers, const bench_row *row, cfine_error *e
     snprintf(name, sizeof name, "model-%d.onnx", row->queries);
     char *path = bench_peer_file(peers, name, error);
     if (!path || access(path, R_OK) == 0) return path;
-    cfine_plan_options shape = CFINE_INIT(cfine_plan_options);
+    cfine_export_options shape = CFINE_INIT(cfine_export_options);
     shape.width = peers->model->size[0];
     shape.height = peers->model->size[1];
     shape.queries = row->queries;

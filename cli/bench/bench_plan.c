@@ -2,7 +2,7 @@
 #include "bench_plan.h"
 
 // Indices into cli_precisions.
-enum { FP32 = 0, BF16 = 1, INT8 = 3 };
+enum { FP32 = 0, BF16 = 1, FP16 = 2, INT8 = 3 };
 
 static int add(const bench_row *row, bench_row *rows, int *count) {
     if (*count == BENCH_MOST_ROWS) return 0;
@@ -40,35 +40,54 @@ int bench_plan_lists(const bench_lists *lists, const char *section, const bench_
     return 1;
 }
 
-static int plan_engines(const cli_texts *calibrations, int calibrated, bench_row row, bench_row *rows, int *count) {
-    static const struct {
-        bench_engine engine;
-        int precision;
-    } wanted[] = {
-        {BENCH_PYTORCH, FP32},  {BENCH_PYTORCH, BF16},  {BENCH_TORCH_COMPILE, FP32}, {BENCH_ONNXRUNTIME, FP32},
-        {BENCH_OPENVINO, FP32}, {BENCH_OPENVINO, BF16}, {BENCH_OPENVINO, INT8},      {BENCH_CFINE, FP32},
-        {BENCH_CFINE, BF16},    {BENCH_CFINE, INT8},
-    };
+typedef struct {
+    bench_engine engine;
+    int precision;
+} engine_row;
+
+static const engine_row cpu_rows[] = {
+    {BENCH_PYTORCH, FP32},  {BENCH_PYTORCH, BF16},  {BENCH_TORCH_COMPILE, FP32}, {BENCH_ONNXRUNTIME, FP32},
+    {BENCH_OPENVINO, FP32}, {BENCH_OPENVINO, BF16}, {BENCH_OPENVINO, INT8},      {BENCH_CFINE, FP32},
+    {BENCH_CFINE, BF16},    {BENCH_CFINE, INT8},
+};
+static const engine_row gpu_rows[] = {
+    {BENCH_PYTORCH, FP32},
+    {BENCH_PYTORCH, FP16},
+    {BENCH_TORCH_COMPILE, FP16},
+    {BENCH_TORCH_TENSORRT, FP16},
+    {BENCH_ONNXRUNTIME_CUDA, FP32},
+    {BENCH_ONNXRUNTIME_TENSORRT, FP16},
+    {BENCH_CFINE, FP32},
+    {BENCH_CFINE, FP16},
+    {BENCH_CFINE, INT8},
+};
+
+static int plan_engines(const cli_texts *calibrations, int calibrated, int gpu, bench_row row, bench_row *rows,
+                        int *count) {
+    const engine_row *wanted = gpu ? gpu_rows : cpu_rows;
+    size_t wanted_count = gpu ? CLI_COUNT(gpu_rows) : CLI_COUNT(cpu_rows);
     row.section = "Engines and precisions, one image at a time";
-    for (size_t i = 0; i < CLI_COUNT(wanted); i++) {
+    for (size_t i = 0; i < wanted_count; i++) {
         row.engine = wanted[i].engine;
         row.precision = wanted[i].precision;
         if (row.precision == INT8 && (row.engine == BENCH_CFINE ? !calibrations->count : !calibrated)) continue;
+        // What calibrations are compared with: none, where ranges are made up.
+        if (row.precision == INT8 && row.engine == BENCH_CFINE && !add(&row, rows, count)) return 0;
         if (!add_calibrated(&row, calibrations, rows, count)) return 0;
     }
     return 1;
 }
 
-int bench_plan_table(const cli_texts *calibrations, int queries, int calibrated, const bench_row *like, bench_row *rows,
-                     int *count) {
+int bench_plan_table(const cli_texts *calibrations, int queries, int calibrated, int gpu, const bench_row *like,
+                     bench_row *rows, int *count) {
     bench_row row = *like;
     row.scope = BENCH_FORWARD;
     row.batch = 1;
     row.queries = 0;
-    if (!plan_engines(calibrations, calibrated, row, rows, count)) return 0;
+    if (!plan_engines(calibrations, calibrated, gpu, row, rows, count)) return 0;
     bench_lists lists = {.engines = {{BENCH_CFINE}, 1},
                          .scopes = {{BENCH_FORWARD}, 1},
-                         .precisions = {{BF16}, 1},
+                         .precisions = {{gpu ? FP16 : BF16}, 1},
                          .batches = {{1, 2, 4, 8, 16}, 5},
                          .queries = {{0}, 1}};
     if (calibrations->count) { // the best of the others are compared above

@@ -17,8 +17,9 @@ typedef struct bench_lists {
 int bench_plan_lists(const bench_lists *lists, const char *section, const bench_row *like, bench_row *rows, int *count);
 
 // Appends the sections: engines and precisions at batch 1, then batches, queries and calibrations of cfine. queries:
-// those of the checkpoint. calibrated: 1 if there are pictures for peers to calibrate with.
-int bench_plan_table(const cli_texts *calibrations, int queries, int calibrated, const bench_row *like, bench_row *rows,
-                     int *count);
+// those of the checkpoint. calibrated: 1 if there are pictures for peers to calibrate with. gpu: 1 for the engines of
+// an NVIDIA GPU.
+int bench_plan_table(const cli_texts *calibrations, int queries, int calibrated, int gpu, const bench_row *like,
+                     bench_row *rows, int *count);
 
 #endif

@@ -8,8 +8,9 @@
 
 #include "optimize.h"
 
-// Loss that a prediction may have more than is allowed and still be worth a measurement.
-static const double slack = 0.3;
+// Loss that a prediction may have more than is allowed and still be worth a measurement; and time, over that of the
+// fastest so far: a machine of others moves single measurements by some percent.
+static const double slack = 0.3, slack_of_time = 0.02;
 
 double opt_lost(const opt_search *search, const opt_result *result, opt_part part) {
     double base = search->results[search->baseline].score[part].ap;
@@ -71,20 +72,26 @@ static const opt_result *find_uniform(const opt_search *search, opt_level level,
     return NULL;
 }
 
-// What a knob costs and how much of the time it leaves, by itself, as measured in some precision.
-static int knob_effect(const opt_search *search, int knob, int value, double *loss, double *share) {
+// What a knob costs and how much of the time it leaves by itself, beside the plain setting of this level.
+static int effect_at(const opt_search *search, opt_level level, int calibration, int knob, int value, double *loss,
+                     double *share) {
+    const opt_result *turned = find_uniform(search, level, calibration, knob, value);
+    const opt_result *plain = find_uniform(search, level, calibration, 0, 0);
+    if (!turned || !plain || turned->share <= 0 || plain->share <= 0) return 0;
+    *loss = fmax(opt_lost(search, turned, OPT_CHOOSE) - opt_lost(search, plain, OPT_CHOOSE), 0);
+    *share = turned->share / plain->share;
+    return 1;
+}
+
+// The same as measured in the precision of the setting, else in some other: what a knob saves is not the same in all.
+static int knob_effect(const opt_search *search, const opt_setting *s, int knob, int value, double *loss,
+                       double *share) {
     *loss = 0;
     *share = 1;
-    if (!value) return 1;
+    if (!value || effect_at(search, s->level, s->calibration, knob, value, loss, share)) return 1;
     for (int level = OPT_FP32; level >= (int)search->lowest; level--)
-        for (int c = -1; c < search->calibration_count; c++) {
-            const opt_result *turned = find_uniform(search, (opt_level)level, c, knob, value);
-            const opt_result *plain = find_uniform(search, (opt_level)level, c, 0, 0);
-            if (!turned || !plain || turned->share <= 0 || plain->share <= 0) continue;
-            *loss = fmax(opt_lost(search, turned, OPT_CHOOSE) - opt_lost(search, plain, OPT_CHOOSE), 0);
-            *share = turned->share / plain->share;
-            return 1;
-        }
+        for (int c = -1; c < search->calibration_count; c++)
+            if (effect_at(search, (opt_level)level, c, knob, value, loss, share)) return 1;
     return 0;
 }
 
@@ -104,7 +111,7 @@ static int predict(const opt_search *search, const opt_setting *s, double *loss,
     *share = fmax(plain->share + extra / base->milliseconds, 1e-3);
     for (int k = 0; k < 3; k++) {
         double knob_loss, knob_share;
-        if (!knob_effect(search, k, values[k], &knob_loss, &knob_share)) return 0;
+        if (!knob_effect(search, s, k, values[k], &knob_loss, &knob_share)) return 0;
         *loss += knob_loss;
         *share *= knob_share;
     }
@@ -132,11 +139,11 @@ int opt_choose_next(const opt_search *search, opt_setting *out) {
     int batch = search->results[search->baseline].setting.batch;
     for (int i = 0; i < search->result_count; i++) { // faster than what is good enough already
         const opt_result *known = &search->results[i];
-        if (!failed(search, known) && known->share > 0 && known->share < best) best = known->share * 0.995;
+        if (!failed(search, known) && known->share > 0) best = fmin(best, known->share * (1 + slack_of_time));
     }
     int found = 0, calibration = best_calibration(search);
     for (int level = (int)search->lowest; level < OPT_LEVELS; level++) {
-        int most = level == (int)search->lowest ? search->operator_count - 1 : 0;
+        int most = level == (int)search->lowest && search->operator_count ? search->operator_count - 1 : 0;
         for (int raised = 0; raised <= most; raised = next_raised(raised))
             for (int q = 0; q < search->query_count; q++)
                 for (int l = 0; l < search->layer_count; l++)

@@ -36,14 +36,13 @@ static const opt_result *chosen_of(const opt_search *search) {
     return &search->results[search->chosen];
 }
 
-// The fastest uniform setting that keeps within the loss on all pictures it was measured on.
+// The fastest uniform setting that keeps within the loss, of those that were timed beside the choice at the end.
 static const opt_result *best_uniform(const opt_search *search) {
     const opt_result *best = &search->results[search->baseline];
     for (int i = 0; i < search->result_count; i++) {
         const opt_result *r = &search->results[i];
         int good = r->uniform && r->share > 0;
-        for (int part = 0; part < OPT_PARTS; part++)
-            good = good && (r->score[part].ap < 0 || opt_good_enough(search, r, (opt_part)part));
+        for (int part = 0; part < OPT_PARTS; part++) good = good && opt_good_enough(search, r, (opt_part)part);
         if (good && r->share < best->share) best = r;
     }
     return best;

@@ -15,7 +15,7 @@
 #include "optimize.h"
 #include "progress.h"
 
-enum { MOST_TRIALS = 60, FINALISTS = 12 };
+enum { MOST_TRIALS = 60, FINAL_COMBINATIONS = 6, FINAL_UNIFORM = 4 };
 
 double opt_seconds_left(const opt_search *search) {
     return search->budget - (cli_seconds() - search->started);
@@ -92,6 +92,19 @@ static cfine_status choose_batch(opt_search *search, int *batch, cfine_error *er
     return status;
 }
 
+// Losses are shares of what FP32 has.
+static cfine_status check_baseline(const opt_search *search, cfine_error *error) {
+    const opt_result *base = &search->results[search->baseline];
+    for (int part = 0; part < OPT_PARTS; part++)
+        if (base->score[part].ap <= 0)
+            return coco_fail(error, CFINE_ERROR_MISMATCH,
+                             "FP32 has AP %.4f on %s: there is nothing to lose. Do annotations, pictures and model "
+                             "belong together?",
+                             base->score[part].ap < 0 ? 0 : base->score[part].ap,
+                             part == OPT_ALL ? "these pictures" : "a half of these pictures");
+    return CFINE_OK;
+}
+
 static cfine_status measure_precisions(opt_search *search, int batch, cfine_error *error) {
     cfine_status status = CFINE_OK;
     for (int level = OPT_FP32; level >= (int)search->lowest && status == CFINE_OK; level--) {
@@ -99,6 +112,7 @@ static cfine_status measure_precisions(opt_search *search, int batch, cfine_erro
         for (int c = first; c < end && status == CFINE_OK; c++) {
             opt_setting setting = {.level = (opt_level)level, .calibration = c, .batch = batch};
             status = add_result(search, &setting, 1, OPT_ALL, error);
+            if (status == CFINE_OK && level == OPT_FP32) status = check_baseline(search, error);
         }
     }
     return status;
@@ -164,22 +178,25 @@ static int by_share(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-// Uniform precisions and the fastest of the others that are good enough, measured on all pictures and timed once more.
+// Uniform precisions, the fastest of those with a knob turned and of the combinations that are good enough, measured on
+// all pictures and timed once more.
 static cfine_status finish(opt_search *search, cfine_error *error) {
-    opt_result *list[OPT_MOST_RESULTS] = {0}, *finalists[FINALISTS + OPT_LEVELS + OPT_MOST_CALIBRATIONS];
+    opt_result *list[OPT_MOST_RESULTS] = {0},
+               *finalists[FINAL_COMBINATIONS + FINAL_UNIFORM + OPT_LEVELS + OPT_MOST_CALIBRATIONS];
     int count = 0, chosen_count = 0;
     for (int i = 0; i < search->result_count; i++)
         if (search->results[i].share > 0) list[count++] = &search->results[i];
     qsort(list, (size_t)count, sizeof *list, by_share);
     cfine_status status = CFINE_OK;
-    for (int i = 0, others = 0; i < count && status == CFINE_OK; i++) {
+    int left[] = {FINAL_COMBINATIONS, FINAL_UNIFORM}; // by uniform
+    for (int i = 0; i < count && status == CFINE_OK; i++) {
         const opt_setting *s = &list[i]->setting;
         int plain = list[i]->uniform && !s->queries && !s->layers && !s->size;
         if (!plain) {
-            if (others >= 6 || !opt_good_enough(search, list[i], OPT_CHOOSE)) continue;
+            if (!left[list[i]->uniform] || !opt_good_enough(search, list[i], OPT_CHOOSE)) continue;
             status = opt_measure_accuracy(search, list[i], OPT_CONFIRM, error);
             if (status != CFINE_OK || !opt_good_enough(search, list[i], OPT_CONFIRM)) continue;
-            others++;
+            left[list[i]->uniform]--;
         }
         status = opt_measure_accuracy(search, list[i], OPT_ALL, error);
         finalists[chosen_count++] = list[i];

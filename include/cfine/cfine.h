@@ -352,11 +352,22 @@ CFINE_API size_t cfine_plan_tried(const cfine_plan *plan, size_t step, cfine_tri
 CFINE_API cfine_status cfine_model_dump_graph(const cfine_model *model, const cfine_plan_options *options, int passes,
                                               void *stream, cfine_error *error);
 
-// Writes a model as an ONNX file (opset 17, FP32): input pixel_values [batch, 3, height, width], prepared as
-// cfine_session_prepare does; outputs logits [batch, queries, labels] and pred_boxes [batch, queries, 4]. Of the
-// options width, height, queries, decoder_layers and batch count; batch 0 leaves the number of images free. options may
-// be NULL.
-CFINE_API cfine_status cfine_model_export_onnx(const cfine_model *model, const cfine_plan_options *options,
+typedef struct cfine_export_options {
+    size_t struct_size;
+    int batch;                 // images of a run; 0: free
+    int width, height;         // network input in pixels, multiples of 32; 0: as the checkpoint says
+    int queries;               // 0: as the checkpoint says
+    int decoder_layers;        // 0: all
+    cfine_precision precision; // CFINE_FP32 (0: the same), or CFINE_FP16: all but what makes boxes, with FP32 outside
+    int detections;            // 0: raw outputs; else so many detections an image, or all there are
+} cfine_export_options;
+
+// Writes a model as an ONNX file (opset 17): input pixel_values [batch, 3, height, width], prepared as
+// cfine_session_prepare does; outputs logits [batch, queries, labels] and pred_boxes [batch, queries, 4]. With
+// detections there is a second input, orig_target_sizes [batch, 2], int64, the width and height of each picture, and
+// the outputs are labels [batch, detections], int64, boxes [batch, detections, 4], corners in pixels of the picture,
+// and scores [batch, detections], best first. options may be NULL.
+CFINE_API cfine_status cfine_model_export_onnx(const cfine_model *model, const cfine_export_options *options,
                                                const char *path, cfine_error *error);
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 //
 // A value of the graph is [h, w, c]. In ONNX it has one of two forms: a map [N, c, h, w], as convolutions want it, or
 // tokens [N, h*w, c], as the transformer wants it. Each node gives one form; the other is made where a reader asks for
-// it, once.
+// it, once. With FP16 the same holds of types: most nodes work in FP16, those that make boxes, and norms that sum
+// squares, in FP32.
 #include "export/onnx_export.h"
 
 #include "base/memory.h"
@@ -11,16 +12,19 @@
 
 typedef enum form { MAP, TOKENS } form;
 
+typedef enum number { SINGLE, HALF, INDEX } number; // types of values; an index has no other
+
 typedef struct value_names {
-    cf_onnx_name name[2]; // by form; "" while it does not exist
+    cf_onnx_name name[2][3]; // by form and type; "" while it does not exist
     form native;
+    number type;
 } value_names;
 
 typedef struct exporter {
     const cf_graph *graph;
     cf_onnx model;
     value_names *values;
-    int batch;
+    const cf_onnx_wish *wish;
 } exporter;
 
 static const cf_value *value_of(const exporter *e, int32_t value) {
@@ -31,18 +35,29 @@ static cf_onnx_name transpose3(cf_onnx *m, cf_onnx_name x) {
     return cf_onnx_1a(m, "Transpose", x, CF_ONNX_L("perm", 3, 0, 2, 1));
 }
 
-// The value in this form.
-static cf_onnx_name get(exporter *e, int32_t value, form wanted) {
+// The value in this form, of its own type.
+static cf_onnx_name get_form(exporter *e, int32_t value, form wanted) {
     value_names *names = &e->values[value];
-    if (names->name[wanted].text[0]) return names->name[wanted];
+    cf_onnx_name *name = &names->name[wanted][names->type];
+    if (name->text[0]) return *name;
     const cf_value *v = value_of(e, value);
-    cf_onnx_name x = names->name[names->native];
+    cf_onnx_name x = names->name[names->native][names->type];
     if (wanted == TOKENS) {
         x = transpose3(&e->model, cf_onnx_reshape(&e->model, x, 3, (int64_t[]){0, v->c, (int64_t)v->h * v->w}));
     } else {
         x = cf_onnx_reshape(&e->model, transpose3(&e->model, x), 4, (int64_t[]){0, v->c, v->h, v->w});
     }
-    return names->name[wanted] = x;
+    return *name = x;
+}
+
+// The value in this form, of the type that the node at hand works in.
+static cf_onnx_name get(exporter *e, int32_t value, form wanted) {
+    value_names *names = &e->values[value];
+    number type = names->type == INDEX ? INDEX : e->model.half ? HALF : SINGLE;
+    cf_onnx_name *name = &names->name[wanted][type];
+    if (!name->text[0])
+        *name = cf_onnx_cast(&e->model, get_form(e, value, wanted), type == HALF ? CF_ONNX_F16 : CF_ONNX_F32);
+    return *name;
 }
 
 static form native(const exporter *e, int32_t value) {
@@ -50,8 +65,25 @@ static form native(const exporter *e, int32_t value) {
 }
 
 static void set(exporter *e, const cf_node *node, form made, cf_onnx_name name) {
-    e->values[node->output].native = made;
-    e->values[node->output].name[made] = name;
+    value_names *names = &e->values[node->output];
+    names->native = made;
+    names->type = node->op == CF_OP_TOP_QUERIES ? INDEX : e->model.half ? HALF : SINGLE;
+    names->name[made][names->type] = name;
+}
+
+// Nodes that FP16 is too narrow or too coarse for, even where the rest has it.
+static int needs_single(const cf_node *node) {
+    switch (node->op) {
+    case CF_OP_INPUT:
+    case CF_OP_TOP_QUERIES:
+    case CF_OP_REFERENCE:
+    case CF_OP_SHIFT_BOX:
+    case CF_OP_REFINE:
+    case CF_OP_DEFORM: return 1;
+    case CF_OP_NORM:
+    case CF_OP_GATE: return node->attr.norm.rms;
+    default: return 0;
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -147,8 +179,11 @@ static void export_concat(exporter *e, const cf_node *node) {
 static void export_upsample(exporter *e, const cf_node *node) {
     float *scales = cf_alloc(4, sizeof *scales);
     for (int i = 0; i < 4 && scales; i++) scales[i] = i < 2 ? 1 : 2;
-    cf_onnx_name inputs[] = {
-        get(e, node->inputs[0], MAP), {""}, cf_onnx_weight(&e->model, "scales", scales, 1, 1, (int64_t[]){4})};
+    int half = e->model.half;
+    cf_onnx_name x = get(e, node->inputs[0], MAP);
+    e->model.half = 0; // scales are FP32 always
+    cf_onnx_name inputs[] = {x, {""}, cf_onnx_weight(&e->model, "scales", scales, 1, 1, (int64_t[]){4})};
+    e->model.half = half;
     cf_onnx_attr attrs[] = {CF_ONNX_S("mode", "nearest"), CF_ONNX_S("nearest_mode", "floor"),
                             CF_ONNX_S("coordinate_transformation_mode", "asymmetric")};
     set(e, node, MAP, cf_onnx_node(&e->model, "Resize", inputs, 3, attrs, 3, NULL));
@@ -206,6 +241,7 @@ static cfine_status export_node(exporter *e, const cf_node *node, cfine_error *e
     const cf_value *out = value_of(e, node->output);
     form f = node->input_count ? native(e, node->inputs[0]) : MAP;
     m->where = node->name;
+    m->half = e->wish->half && !needs_single(node);
     switch (node->op) {
     case CF_OP_INPUT: set(e, node, MAP, cf_onnx_named("pixel_values")); break;
     case CF_OP_CONV: return export_conv(e, node, err);
@@ -256,25 +292,49 @@ static cfine_status export_node(exporter *e, const cf_node *node, cfine_error *e
     return CFINE_OK;
 }
 
-static void export_output(exporter *e, const char *name, int32_t value) {
+static void export_raw(exporter *e, const char *name, int32_t value) {
     const cf_value *v = value_of(e, value);
     e->model.where = name;
-    cf_onnx_output(&e->model, name, get(e, value, TOKENS), 3, (int64_t[]){e->batch, v->w, v->c});
+    cf_onnx_output(&e->model, name, get(e, value, TOKENS), CF_ONNX_F32, 3, (int64_t[]){e->wish->batch, v->w, v->c});
 }
 
-cfine_status cf_onnx_export(const cf_graph *graph, int batch, const char *name, const char *path, cfine_error *err) {
+static void export_detections(exporter *e) {
+    const cf_value *logits = value_of(e, e->graph->logits);
+    int64_t batch = e->wish->batch, pairs = (int64_t)logits->w * logits->c;
+    int count = e->wish->detections < pairs ? e->wish->detections : (int)pairs;
+    cf_onnx *m = &e->model;
+    m->where = "detections";
+    cf_onnx_input(m, "orig_target_sizes", CF_ONNX_I64, 2, (int64_t[]){batch, 2});
+    cf_onnx_found found = cf_onnx_detections(m, logits->w, logits->c, count, get(e, e->graph->logits, TOKENS),
+                                             get(e, e->graph->boxes, TOKENS), cf_onnx_named("orig_target_sizes"));
+    cf_onnx_output(m, "labels", found.labels, CF_ONNX_I64, 2, (int64_t[]){batch, count});
+    cf_onnx_output(m, "boxes", found.boxes, CF_ONNX_F32, 3, (int64_t[]){batch, count, 4});
+    cf_onnx_output(m, "scores", found.scores, CF_ONNX_F32, 2, (int64_t[]){batch, count});
+}
+
+static void export_outputs(exporter *e) {
+    e->model.half = 0;
+    if (e->wish->detections) {
+        export_detections(e);
+        return;
+    }
+    export_raw(e, "logits", e->graph->logits);
+    export_raw(e, "pred_boxes", e->graph->boxes);
+}
+
+cfine_status cf_onnx_export(const cf_graph *graph, const cf_onnx_wish *wish, const char *name, const char *path,
+                            cfine_error *err) {
     CF_TRY(cf_graph_check(graph, err));
-    exporter e = {.graph = graph, .batch = batch};
+    exporter e = {.graph = graph, .wish = wish};
     e.values = cf_alloc((size_t)graph->value_count, sizeof *e.values);
     if (!e.values) return cf_fail_memory(err, "names of an ONNX model", (size_t)graph->value_count * sizeof *e.values);
     const cf_value *image = value_of(&e, graph->input);
-    cf_onnx_input(&e.model, "pixel_values", 4, (int64_t[]){batch, image->c, image->h, image->w});
+    cf_onnx_input(&e.model, "pixel_values", CF_ONNX_F32, 4, (int64_t[]){wish->batch, image->c, image->h, image->w});
     cfine_status status = CFINE_OK;
     for (int i = 0; i < graph->node_count && status == CFINE_OK; i++)
         if (!graph->nodes[i].dead) status = export_node(&e, &graph->nodes[i], err);
     if (status == CFINE_OK) {
-        export_output(&e, "logits", graph->logits);
-        export_output(&e, "pred_boxes", graph->boxes);
+        export_outputs(&e);
         status = cf_onnx_save(&e.model, name, path, err);
     }
     cf_onnx_release(&e.model);

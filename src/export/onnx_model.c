@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/half.h"
 #include "base/memory.h"
 
 enum { MODEL_IR = 1, MODEL_PRODUCER = 2, MODEL_PRODUCER_VERSION = 3, MODEL_GRAPH = 7, MODEL_OPSET = 8 };
@@ -14,7 +15,7 @@ enum { GRAPH_NODE = 1, GRAPH_NAME = 2, GRAPH_INITIALIZER = 5, GRAPH_INPUT = 11, 
 enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP = 4, NODE_ATTRIBUTE = 5 };
 enum { ATTR_NAME = 1, ATTR_F = 2, ATTR_I = 3, ATTR_S = 4, ATTR_INTS = 8, ATTR_TYPE = 20 };
 enum { TYPE_FLOAT = 1, TYPE_INT = 2, TYPE_STRING = 3, TYPE_INTS = 7 };
-enum { TENSOR_DIMS = 1, TENSOR_TYPE = 2, TENSOR_NAME = 8, TENSOR_RAW = 9, DATA_FLOAT = 1, DATA_INT64 = 7 };
+enum { TENSOR_DIMS = 1, TENSOR_TYPE = 2, TENSOR_NAME = 8, TENSOR_RAW = 9 };
 enum { VALUE_NAME = 1, VALUE_TYPE = 2, TYPE_TENSOR = 1, TENSOR_ELEMENT = 1, TENSOR_SHAPE = 2 };
 enum { SHAPE_DIM = 1, DIM_VALUE = 1, DIM_PARAM = 2 };
 
@@ -103,6 +104,10 @@ cf_onnx_name cf_onnx_2a(cf_onnx *model, const char *op, cf_onnx_name a, cf_onnx_
     return cf_onnx_node(model, op, (cf_onnx_name[]){a, b}, 2, &attr, 1, NULL);
 }
 
+cf_onnx_name cf_onnx_cast(cf_onnx *model, cf_onnx_name x, cf_onnx_type to) {
+    return cf_onnx_1a(model, "Cast", x, CF_ONNX_I("to", to));
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Constants
 
@@ -127,13 +132,31 @@ static cf_onnx_name add_constant(cf_onnx *model, cf_onnx_constant constant, cons
     return name;
 }
 
+// The floats of a constant as FP16. What is beyond its range becomes its greatest number: an infinity that meets a zero
+// would be NaN.
+static void store_half(cf_onnx_constant *constant) {
+    const float *from = constant->data, most = 65504;
+    size_t count = constant->bytes / sizeof *from;
+    uint16_t *to = cf_alloc(count, sizeof *to);
+    for (size_t i = 0; i < count && from && to; i++)
+        to[i] = cf_f32_to_f16(from[i] > most ? most : from[i] < -most ? -most : from[i]);
+    if (constant->owned) cf_free((void *)constant->data);
+    if (!from) cf_free(to), to = NULL; // no memory for what it was to be made of
+    constant->type = CF_ONNX_F16;
+    constant->data = to;
+    constant->bytes = count * sizeof *to;
+    constant->owned = 1;
+}
+
 cf_onnx_name cf_onnx_weight(cf_onnx *model, const char *label, const float *data, int owned, int rank,
                             const int64_t *dims) {
-    cf_onnx_constant constant = {.rank = rank, .data = data, .bytes = sizeof *data, .owned = owned};
+    cf_onnx_constant constant = {
+        .type = CF_ONNX_F32, .rank = rank, .data = data, .bytes = sizeof *data, .owned = owned};
     for (int i = 0; i < rank; i++) {
         constant.dims[i] = dims[i];
         constant.bytes *= (size_t)dims[i];
     }
+    if (model->half) store_half(&constant);
     return add_constant(model, constant, label);
 }
 
@@ -141,7 +164,7 @@ cf_onnx_name cf_onnx_weight(cf_onnx *model, const char *label, const float *data
 static const cf_onnx_constant *find_constant(const cf_onnx *model, const cf_onnx_constant *like) {
     for (int i = 0; i < model->constant_count; i++) {
         const cf_onnx_constant *other = &model->constants[i];
-        if (other->is_int == like->is_int && other->rank == like->rank && other->bytes == like->bytes &&
+        if (other->type == like->type && other->rank == like->rank && other->bytes == like->bytes &&
             memcmp(other->data, like->data, like->bytes) == 0)
             return other;
     }
@@ -157,25 +180,30 @@ static cf_onnx_name small_constant(cf_onnx *model, cf_onnx_constant constant) {
     constant.owned = 1;
     const char *where = model->where;
     model->where = "constants";
-    cf_onnx_name name = add_constant(model, constant, constant.is_int ? "ints" : "scalar");
+    cf_onnx_name name = add_constant(model, constant, constant.type == CF_ONNX_I64 ? "ints" : "scalar");
     model->where = where;
     return name;
 }
 
 cf_onnx_name cf_onnx_scalar(cf_onnx *model, float value) {
-    return small_constant(model, (cf_onnx_constant){.data = &value, .bytes = sizeof value});
+    uint16_t half = cf_f32_to_f16(value);
+    if (model->half)
+        return small_constant(model, (cf_onnx_constant){.type = CF_ONNX_F16, .data = &half, .bytes = sizeof half});
+    return small_constant(model, (cf_onnx_constant){.type = CF_ONNX_F32, .data = &value, .bytes = sizeof value});
 }
 
 cf_onnx_name cf_onnx_ints(cf_onnx *model, int count, const int64_t *values) {
     return small_constant(
-        model, (cf_onnx_constant){
-                   .rank = 1, .dims = {count}, .is_int = 1, .data = values, .bytes = (size_t)count * sizeof *values});
+        model,
+        (cf_onnx_constant){
+            .type = CF_ONNX_I64, .rank = 1, .dims = {count}, .data = values, .bytes = (size_t)count * sizeof *values});
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Inputs, outputs, the file
 
-static void put_value(cf_protobuf *graph, int field, const char *name, int rank, const int64_t *dims) {
+static void put_value(cf_protobuf *graph, int field, const char *name, cf_onnx_type element, int rank,
+                      const int64_t *dims) {
     cf_protobuf shape = {0}, tensor = {0}, type = {0}, value = {0};
     for (int i = 0; i < rank; i++) {
         cf_protobuf dim = {0};
@@ -186,7 +214,7 @@ static void put_value(cf_protobuf *graph, int field, const char *name, int rank,
         cf_protobuf_message(&shape, SHAPE_DIM, &dim);
         cf_protobuf_release(&dim);
     }
-    cf_protobuf_int(&tensor, TENSOR_ELEMENT, DATA_FLOAT);
+    cf_protobuf_int(&tensor, TENSOR_ELEMENT, element);
     cf_protobuf_message(&tensor, TENSOR_SHAPE, &shape);
     cf_protobuf_message(&type, TYPE_TENSOR, &tensor);
     cf_protobuf_text(&value, VALUE_NAME, name);
@@ -198,21 +226,22 @@ static void put_value(cf_protobuf *graph, int field, const char *name, int rank,
     cf_protobuf_release(&value);
 }
 
-void cf_onnx_input(cf_onnx *model, const char *name, int rank, const int64_t *dims) {
-    put_value(&model->inputs, GRAPH_INPUT, name, rank, dims);
+void cf_onnx_input(cf_onnx *model, const char *name, cf_onnx_type type, int rank, const int64_t *dims) {
+    put_value(&model->inputs, GRAPH_INPUT, name, type, rank, dims);
 }
 
-void cf_onnx_output(cf_onnx *model, const char *name, cf_onnx_name value, int rank, const int64_t *dims) {
+void cf_onnx_output(cf_onnx *model, const char *name, cf_onnx_name value, cf_onnx_type type, int rank,
+                    const int64_t *dims) {
     cf_onnx_name out = cf_onnx_named(name);
     put_node(model, "Identity", &value, 1, &out, 1, NULL, 0);
-    put_value(&model->outputs, GRAPH_OUTPUT, name, rank, dims);
+    put_value(&model->outputs, GRAPH_OUTPUT, name, type, rank, dims);
 }
 
 // The field of a constant in the graph without its data, which follow it.
 static void put_initializer(cf_protobuf *out, const cf_onnx_constant *constant) {
     cf_protobuf tensor = {0};
     for (int i = 0; i < constant->rank; i++) cf_protobuf_int(&tensor, TENSOR_DIMS, constant->dims[i]);
-    cf_protobuf_int(&tensor, TENSOR_TYPE, constant->is_int ? DATA_INT64 : DATA_FLOAT);
+    cf_protobuf_int(&tensor, TENSOR_TYPE, constant->type);
     cf_protobuf_text(&tensor, TENSOR_NAME, constant->name);
     cf_protobuf_head(&tensor, TENSOR_RAW, constant->bytes);
     cf_protobuf_head(out, GRAPH_INITIALIZER, tensor.size + constant->bytes);

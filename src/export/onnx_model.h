@@ -33,12 +33,16 @@ typedef struct cf_onnx_attr {
 #define CF_ONNX_L(label, n, ...)                                                                                       \
     ((cf_onnx_attr){.kind = CF_ONNX_INTS, .name = label, .ints = {__VA_ARGS__}, .count = n})
 
-// A tensor stored in the file: FP32 or int64.
+// Types of tensors, by their numbers in onnx.proto.
+typedef enum cf_onnx_type { CF_ONNX_F32 = 1, CF_ONNX_I64 = 7, CF_ONNX_F16 = 10 } cf_onnx_type;
+
+// A tensor stored in the file.
 typedef struct cf_onnx_constant {
     char *name;
     int64_t dims[CF_ONNX_MOST_DIMS];
-    int rank, is_int;
-    const void *data; // 4 or 8 bytes each
+    int rank;
+    cf_onnx_type type;
+    const void *data;
     size_t bytes;
     int owned; // 1: data is freed with the model
 } cf_onnx_constant;
@@ -49,6 +53,7 @@ typedef struct cf_onnx {
     int constant_count, constant_capacity;
     int number;        // of nodes and constants: makes names unique
     const char *where; // the part of the network that is being written; becomes part of names
+    int half;          // 1: floats that are added are stored as FP16
     int failed;
 } cf_onnx;
 
@@ -64,6 +69,8 @@ cf_onnx_name cf_onnx_3(cf_onnx *model, const char *op, cf_onnx_name a, cf_onnx_n
 cf_onnx_name cf_onnx_1a(cf_onnx *model, const char *op, cf_onnx_name a, cf_onnx_attr attr);
 cf_onnx_name cf_onnx_2a(cf_onnx *model, const char *op, cf_onnx_name a, cf_onnx_name b, cf_onnx_attr attr);
 
+cf_onnx_name cf_onnx_cast(cf_onnx *model, cf_onnx_name x, cf_onnx_type to);
+
 // Constants. Data of cf_onnx_weight must live as long as the model; the others copy. owned = 1 hands it over.
 cf_onnx_name cf_onnx_weight(cf_onnx *model, const char *label, const float *data, int owned, int rank,
                             const int64_t *dims);
@@ -73,9 +80,10 @@ cf_onnx_name cf_onnx_ints(cf_onnx *model, int count, const int64_t *values); // 
 cf_onnx_name cf_onnx_named(const char *name);
 
 // Declares an input or output of the model; dims[0] = 0 is the free dimension "batch".
-void cf_onnx_input(cf_onnx *model, const char *name, int rank, const int64_t *dims);
+void cf_onnx_input(cf_onnx *model, const char *name, cf_onnx_type type, int rank, const int64_t *dims);
 // The node that gives an output its name.
-void cf_onnx_output(cf_onnx *model, const char *name, cf_onnx_name value, int rank, const int64_t *dims);
+void cf_onnx_output(cf_onnx *model, const char *name, cf_onnx_name value, cf_onnx_type type, int rank,
+                    const int64_t *dims);
 
 // Writes the file, under a temporary name until it is complete.
 cfine_status cf_onnx_save(const cf_onnx *model, const char *graph_name, const char *path, cfine_error *err);

@@ -212,3 +212,26 @@ cf_onnx_name cf_onnx_deform(cf_onnx *m, const cf_deform_attr *attr, int queries,
     sum = RESHAPE(m, sum, -1, channels, queries);
     return cf_onnx_1a(m, "Transpose", sum, CF_ONNX_L("perm", 3, 0, 2, 1)); // [N, Q, d]
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Post-processing
+
+cf_onnx_found cf_onnx_detections(cf_onnx *m, int queries, int labels, int count, cf_onnx_name logits,
+                                 cf_onnx_name boxes, cf_onnx_name sizes) {
+    cf_onnx_found out;
+    cf_onnx_name inputs[] = {RESHAPE(m, logits, 0, (int64_t)queries * labels), cf_onnx_ints(m, 1, (int64_t[]){count})};
+    cf_onnx_attr axis = CF_ONNX_I("axis", -1);
+    cf_onnx_name pair; // query * labels + class
+    out.scores = cf_onnx_1(m, "Sigmoid", cf_onnx_node(m, "TopK", inputs, 2, &axis, 1, &pair));
+    cf_onnx_name classes = cf_onnx_ints(m, 1, (int64_t[]){labels});
+    cf_onnx_name query = cf_onnx_2(m, "Div", pair, classes);
+    out.labels = cf_onnx_2(m, "Sub", pair, cf_onnx_2(m, "Mul", query, classes));
+    cf_onnx_name centre = cf_onnx_slice(m, boxes, 2, 0, 2), size = cf_onnx_slice(m, boxes, 2, 2, 2);
+    cf_onnx_name half = cf_onnx_2(m, "Mul", size, cf_onnx_scalar(m, 0.5f));
+    cf_onnx_name corners[] = {cf_onnx_2(m, "Sub", centre, half), cf_onnx_2(m, "Add", centre, half)};
+    cf_onnx_name chosen = cf_onnx_gather(m, 4, concat(m, corners, 2, -1), query);
+    sizes = cf_onnx_cast(m, sizes, CF_ONNX_F32);
+    sizes = concat(m, (cf_onnx_name[]){sizes, sizes}, 2, -1);
+    out.boxes = cf_onnx_2(m, "Mul", chosen, RESHAPE(m, sizes, 0, 1, 4));
+    return out;
+}

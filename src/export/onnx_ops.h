@@ -22,6 +22,14 @@ cf_onnx_name cf_onnx_deform(cf_onnx *model, const cf_deform_attr *attr, int quer
 cf_onnx_name cf_onnx_refine(cf_onnx *model, const cf_node *node, cf_onnx_name corners, cf_onnx_name box);
 cf_onnx_name cf_onnx_quality(cf_onnx *model, int bins, int top, cf_onnx_name corners);
 
+// The best `count` (query, class) pairs of logits [N, queries, labels]: scores and classes [N, count], and their boxes
+// as corners [N, count, 4] in pixels of pictures of `sizes` [N, 2], width and height.
+typedef struct cf_onnx_found {
+    cf_onnx_name scores, labels, boxes;
+} cf_onnx_found;
+cf_onnx_found cf_onnx_detections(cf_onnx *model, int queries, int labels, int count, cf_onnx_name logits,
+                                 cf_onnx_name boxes, cf_onnx_name sizes);
+
 // Part of x along an axis: first .. first + count.
 cf_onnx_name cf_onnx_slice(cf_onnx *model, cf_onnx_name x, int axis, int64_t first, int64_t count);
 // To this shape; 0 keeps a dimension, -1 is what is left.

@@ -15,7 +15,7 @@ FIELDS = "engine device scope precision batch threads mean_ms std_ms p50_ms p95_
 
 def run(*words, status=0):
     done = subprocess.run([CFINE, "bench", "--model", MODEL, *words], capture_output=True, text=True)
-    assert done.returncode == status, (words, done.returncode, done.stdout, done.stderr)
+    assert status in (None, done.returncode), (words, done.returncode, done.stdout, done.stderr)
     return done.stdout, done.stderr
 
 
@@ -95,6 +95,12 @@ def main():
         assert "--patience" in slow[0]["note"] and "mean_ms" in slow[1], slow
         with open(folder + "/torch.py", "w") as f:
             f.write(stubs["torch"])
+        # So is an interpreter that never answers.
+        with open(folder + "/silent", "w") as f:
+            f.write("#!/bin/sh\nexec sleep 1000\n")
+        os.chmod(folder + "/silent", 0o755)
+        slow = rows("--engine", "pytorch,torch-compile,cfine", "--python", folder + "/silent", "--patience", "1", "--runs", "2")
+        assert all("does not answer" in r["note"] for r in slow[:2]) and "mean_ms" in slow[2], slow
 
         # Pictures of the rows, and what cannot be drawn.
         svg, png = folder + "/rows.svg", folder + "/rows.png"
@@ -109,6 +115,8 @@ def main():
         table = rows("--table", "--python", folder + "/python", "--runs", "2", "--warmup", "0")
         assert [r["engine"] for r in table[:6]] == ["pytorch", "pytorch", "torch-compile", "onnxruntime", "openvino", "openvino"], table
         assert [r["batch"] for r in table if r["section"] == "Batches"] == [1, 2, 4, 8, 16]
+        gpu = rows("--table", "--device", "cuda", "--python", folder + "/python", "--runs", "2", "--warmup", "0", status=None)
+        assert [r["engine"] for r in gpu[3:6]] == ["torch-tensorrt", "onnxruntime-cuda", "onnxruntime-tensorrt"], gpu
         assert "**Batches**" in run("--table", "--python", folder + "/python", "--runs", "2", "--warmup", "0", "--markdown")[0]
 
     assert "The slowest steps" in run("--runs", "2", "--profile")[0]

@@ -7,6 +7,7 @@ What a model finds becomes the annotations, so that the right answer is known: f
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,22 @@ def run(*words, status=0):
     done = subprocess.run([CFINE, "eval", *words], capture_output=True, text=True)
     assert done.returncode == status, (words, done.returncode, done.stdout, done.stderr)
     return done.stdout, done.stderr
+
+
+def never_replaces_inputs(common, folder):
+    """What is to be written is refused before the work, where it cannot be or would replace what is read."""
+    truth, shown = common[3], folder + "/1.ppm"
+    model = folder + "/model"
+    shutil.copytree(MODEL, model)
+    for words, kept in ((("eval", *common, "--save-detections"), truth), (("eval", *common, "--save-detections"), shown),
+                        (("calibrate", "--model", MODEL, "--images", folder, "-o"), shown),
+                        (("export", "--model", model, "-o"), model + "/model.safetensors")):
+        before = open(kept, "rb").read()
+        done = subprocess.run([CFINE, *words, kept], capture_output=True, text=True)
+        assert done.returncode == 1 and "is an input" in done.stderr and not done.stdout, (words, kept, done.stdout, done.stderr)
+        assert open(kept, "rb").read() == before, kept
+    out, err = run(*common, "--save-detections", "/no/where.json", status=1)
+    assert not out and "/no/where.json" in err and "images/s" not in err, (out, err)
 
 
 def numbers(text):
@@ -104,7 +121,7 @@ def main():
         assert wrong.count("cfine: ") == 1 and "cfine: --images" in wrong and "none of the 3 pictures" in wrong, wrong
         assert "is not a folder" in run(*common[:4], "--images", truth, status=1)[1]
         assert "/no/where.json" in run("--data", "/no/where.json", "--images", folder, status=1)[1]
-        run(*common, "--save-detections", "/no/where.json", status=1)
+        never_replaces_inputs(common, folder)
         for c in data["categories"]:
             c["name"] += " of another kind"
         data["categories"].pop()

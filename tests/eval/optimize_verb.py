@@ -122,6 +122,10 @@ def bad_input(common, folder, truth, data):
     fails("", annotations=[dict(data["annotations"][0], bbox=[0, 0, 5])])
     fails("cannot create", "-o", "/no/where/best.plan")
     fails("no pictures", "--calibration-images", folder + "/empty")
+    fails("cannot read", "--calibration", "/no/where.json")
+    fails("nothing to lose", annotations=[dict(a, bbox=[0, 0, 1, 1], area=1) for a in data["annotations"]])
+    fails("cannot create", "--report", "/no/where.html")
+    fails("one file", "--report", folder + "/bad.plan")
     for words in (("--max-loss", "200%"), ("--max-loss", "x"), ("--budget", "soon"), ("--budget", "0"), ("--objective", "beauty")):
         fails("", *words, status=2)
     for missing in (("--data", truth), ("--images", folder), ("--data", truth, "--images", folder)):

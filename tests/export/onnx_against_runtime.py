@@ -7,7 +7,8 @@
 Without models: tests/data/tiny, and where the shared folder has them a random D-FINE-N and the trained DEIMv2-Atto. Sizes
 (n, s, m, l, x) are drawn first, l and x calmly, see tests/parity/calm_checkpoint.py. Each is run on pictures by
 `cfine detect --raw` and by ONNX Runtime on the same pixels, with one image and with several, and the best 100 (query,
-class) scores of every image must be matched: score within 0.01, corners within 0.002, 98 % of them.
+class) scores of every image must be matched: score within 0.01, corners within 0.002, 98 % of them. Sizes are compared
+with the PyTorch reference too, by the oracle's compare.py, on two photographs where PyTorch's FP32 agrees with its own FP64.
 Exits 77 (skipped) without onnx and onnxruntime (tests/oracle.py).
 """
 import os
@@ -23,7 +24,7 @@ oracle.need("numpy", "onnx", "onnxruntime", "safetensors")
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 import onnxruntime  # noqa: E402
-from safetensors.numpy import load_file  # noqa: E402
+from safetensors.numpy import load_file, save_file  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CFINE = sys.argv[1]
@@ -94,6 +95,57 @@ def check(model, folder, options=(), batch=None):
     assert share >= 0.98, model
 
 
+def session_of(file):
+    onnx.checker.check_model(onnx.load(file), full_check=True)
+    return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+
+def check_detections(model, folder, count):
+    """Detections within the network: those of the raw outputs, which check() left, in pixels of each picture."""
+    file = folder + "/found.onnx"
+    run("export", "--model", model, "-o", file, "--detections", str(count))
+    raw = load_file(folder + "/raw.safetensors")
+    sizes = np.array([[640, 480], [100, 300], [33, 7]], np.int64)
+    labels, boxes, scores = session_of(file).run(["labels", "boxes", "scores"], {"pixel_values": raw["pixel_values"], "orig_target_sizes": sizes})
+    logits, places = raw["logits"], corners(raw["pred_boxes"])
+    assert labels.dtype == np.int64 and labels.shape == (3, min(count, logits[0].size)) and boxes.shape == labels.shape + (4,)
+    for i in range(3):
+        best = np.sort(logits[i].ravel())[::-1][:labels.shape[1]]
+        assert np.abs(scores[i] - 1 / (1 + np.exp(-best))).max() < 1e-3
+        for label, box, score in list(zip(labels[i], boxes[i], scores[i]))[:20]:
+            near = np.abs(places[i] * np.tile(sizes[i], 2) - box).max(-1) / sizes[i].max() + np.abs(1 / (1 + np.exp(-logits[i][:, label])) - score)
+            assert near.min() < 5e-3, (i, label, box, score, near.min())
+    print("%s: detections as of the raw outputs" % os.path.basename(model))
+
+
+def check_half(model, folder, share=0.98):
+    """FP16 in the file; the type of what goes in and out, and half the bytes."""
+    file, raw = folder + "/half.onnx", load_file(folder + "/raw.safetensors")
+    run("export", "--model", model, "-o", file, "--precision", "fp16")
+    session = session_of(file)
+    assert {v.type for v in session.get_inputs() + session.get_outputs()} == {"tensor(float)"}
+    assert os.path.getsize(file) < 0.65 * os.path.getsize(folder + "/model.onnx")
+    answer = session.run(["logits", "pred_boxes"], {"pixel_values": raw["pixel_values"]})
+    found, worst = matched((raw["logits"], raw["pred_boxes"]), answer)
+    print("%s in FP16: matched %.4f; worst score error %.1e, box error %.1e" % (os.path.basename(model), found, *worst))
+    assert found >= share, model
+
+
+def check_reference(model, folder):
+    """The file that check() left, against PyTorch."""
+    reference, answers = folder + "/reference.safetensors", folder + "/answers.safetensors"
+    photos = [oracle.shared("data", "coco100", "images", "%012d.jpg" % number) for number in (139, 802)]
+    made = subprocess.run([sys.executable, oracle.shared("oracle", "reference.py"), model, *photos, "--raw", reference], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    session = onnxruntime.InferenceSession(folder + "/model.onnx", providers=["CPUExecutionProvider"])
+    pixels = load_file(reference)["pixel_values"]
+    logits, boxes = session.run(["logits", "pred_boxes"], {"pixel_values": pixels})
+    save_file({"pixel_values": pixels, "logits": logits, "pred_boxes": boxes}, answers)
+    done = subprocess.run([sys.executable, oracle.shared("oracle", "compare.py"), reference, answers], capture_output=True, text=True)
+    print("%s against PyTorch: %s" % (os.path.basename(model), done.stdout.splitlines()[-1]), flush=True)
+    assert done.returncode == 0, model
+
+
 def draw(size, folder):
     """A drawn checkpoint of a size, or None without the oracle."""
     out, drawer = "%s/%s" % (folder, size), oracle.shared("oracle", "checkpoint.py")
@@ -113,6 +165,7 @@ def check_sizes(sizes):
             if not model:
                 oracle.skip("neither PyTorch nor, in CFINE_SHARED, oracle/checkpoint.py to draw weights with")
             check(model, folder)
+            check_reference(model, folder)
 
 
 def main():
@@ -125,6 +178,11 @@ def main():
             return
         tiny = os.path.join(HERE, "..", "data", "tiny")
         check(tiny, folder)
+        check_detections(tiny, folder, 100000)
+        check_detections(tiny, folder, 60)
+        tabletop = os.path.join(HERE, "..", "..", "models", "tabletop")
+        check(tabletop, folder)
+        check_half(tabletop, folder)
         check(tiny, folder, batch=1)
         check(tiny, folder, ("--size", "160x96", "--queries", "20", "--decoder-layers", "1"))
         drawn, atto = draw("n", folder), oracle.shared("data", "deimv2_atto_coco")

@@ -51,10 +51,16 @@ static void test_file(void **state) {
     assert_ok(cfine_model_export_onnx(model, NULL, output_path(), &error));
     assert_true(cf_file_exists(output_path()));
     remove(output_path());
-    cfine_plan_options options = CFINE_INIT(cfine_plan_options);
+    cfine_export_options options = CFINE_INIT(cfine_export_options);
     options.batch = -1;
     assert_fails(cfine_model_export_onnx(model, &options, output_path(), &error), CFINE_ERROR_ARGUMENT, "batch");
     options.batch = 0;
+    options.detections = -1;
+    assert_fails(cfine_model_export_onnx(model, &options, output_path(), &error), CFINE_ERROR_ARGUMENT, "detections");
+    options.detections = 20;
+    options.precision = CFINE_BF16;
+    assert_fails(cfine_model_export_onnx(model, &options, output_path(), &error), CFINE_ERROR_ARGUMENT, "FP16");
+    options.precision = CFINE_FP32;
     options.queries = 1000000;
     assert_int_not_equal(cfine_model_export_onnx(model, &options, output_path(), &error), CFINE_OK);
     assert_fails(cfine_model_export_onnx(model, NULL, "/no/where.onnx", &error), CFINE_ERROR_NOT_FOUND,
@@ -68,10 +74,13 @@ static void test_failures(void **state) {
     (void)state;
     cfine_model *model;
     assert_ok(cfine_model_open(tiny, &model, &error));
+    cfine_export_options options = CFINE_INIT(cfine_export_options);
+    options.precision = CFINE_FP16;
+    options.detections = 20;
     long refused = 0;
     for (long n = 0;; n += 1 + n / 10) {
         cf_memory_fail_after(n);
-        cfine_status status = cfine_model_export_onnx(model, NULL, output_path(), &error);
+        cfine_status status = cfine_model_export_onnx(model, &options, output_path(), &error);
         cf_memory_fail_after(-1);
         if (status == CFINE_OK) break;
         refused++;
