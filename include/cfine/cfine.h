@@ -242,7 +242,7 @@ typedef struct cfine_plan_info {
     int detections; // most detections an image can have
     int steps;
     int64_t weight_bytes;    // packed, shared by all sessions
-    int64_t workspace_bytes; // per session
+    int64_t workspace_bytes; // per session; on a CPU threads that take images side by side have most of it each
     double flops;            // of one image
     int random_ranges;       // 1: int8 with ranges of random pixels: its time counts, its results mean nothing
 } cfine_plan_info;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution with FP32 accuracy on AMX tiles of bf16: six products of split values (split_bf16.h).
 //
-// A unit is two tiles of pixels by two panels by a part of K, up to 8 steps of 32 channels: what is summed from zero in
-// tile registers, for roundings of one long sum would add up. Sums of the other parts wait in scratch in FP32. A run of
-// blocks of pixels is split into scratch for one part of K, which lies in the second cache; there a pair of panels,
-// whose weights of that part stay in the first cache, meets all blocks, then the next pair. Meanwhile, between the
-// products, vector units split what comes next (the next part of K, or the next run's first), add the sums of the unit
-// before to those that wait, or write them if they are complete, and call for the next weights.
+// A unit is two tiles of pixels by two panels by a part of K, up to 12 steps of 32 channels: what is summed from zero
+// in tile registers, for roundings of one long sum would add up. Sums of the other parts wait in scratch in FP32. A run
+// of blocks of pixels is split into scratch for one part of K, which lies in the second cache; there a pair of panels,
+// whose weights of that part come from there or the first cache, meets all blocks, then the next pair. Meanwhile,
+// between the products, vector units split what comes next (the next part of K, or the next run's first), add the sums
+// of the unit before to those that wait, or write them if they are complete, and call for the next weights.
 //
 // Split input: [block][step][part][tile][16 pixels][16 pairs] bf16. Sums that wait: [pair of panels][block][32][32].
 // Packed: weight[pair of panels][step][part][panel][16 pairs][16 outputs][2] bf16, where the last pair may be one panel
