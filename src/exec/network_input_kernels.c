@@ -62,7 +62,7 @@ AVX512 static void weave_avx512(const float *const plane[3], int64_t pixels, flo
     weave_plain(rest, pixels - x, out + 3 * x);
 }
 
-// 16 numbers to bf16, rounded to nearest even, in the low halves of 32 bits; none of them is a NaN that rounds away.
+// 16 numbers to bf16, rounded to nearest even, in the low halves of 32 bits. NaN stays NaN.
 AVX512 static inline __m512i half_of(__m512 value) {
     __m512i bits = _mm512_castps_si512(value);
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));

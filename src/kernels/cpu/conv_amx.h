@@ -214,9 +214,9 @@ static const char *cf_amx_input(const cf_amx_conv *p, const cf_amx_place *at) {
     return p->in + at->n * p->in_image + at->y * p->in_line + at->x * p->g.step;
 }
 
-// A block whose sums wait to be written: that happens a few pixels at a time between the
-// products of the next block, so that vector units and tiles work side by side. Where they go is found out then, too:
-// at the end of a block nothing should keep the next one's loads from starting.
+// A block whose sums wait to be written: that happens a few pixels at a time between the products of the next block, so
+// that vector units and tiles work side by side. Where they go is found out then, too: at the end of a block nothing
+// should keep the next one's loads from starting.
 typedef struct {
     float sums[CF_AMX_MOST_TILES * CF_TILE * CF_BLOCK_WIDTH] __attribute__((aligned(64))); // [tile][pixel][32]
     cf_amx_place place[CF_AMX_MOST_TILES];
@@ -473,7 +473,7 @@ static int64_t cf_amx_next_tiles(const cf_amx_conv *p, int64_t left) {
 // Takes the block of tiles from `tile` on; *at is where the first lies, and moves behind the last.
 static void cf_amx_take_block(cf_amx_work *w, int64_t tile, int64_t last, cf_amx_place *at) {
     w->tiles = (int)cf_amx_next_tiles(w->p, last - tile);
-    w->block.in[1] = NULL;
+    w->block.in[1] = cf_amx_input(w->p, at); // of a single tile not loaded
     for (int i = 0; i < w->tiles; i++) {
         w->place[i] = *at;
         w->block.in[i] = cf_amx_input(w->p, at);
