@@ -11,12 +11,12 @@
 #include "base/hash.h"
 #include "base/memory.h"
 
-// What a copy costs, in multiply-adds (counted as two) of a half-precision convolution an element; and the share of a
-// half-precision convolution's time that int8 saves. Both as measured on a CPU, and much the same elsewhere: bandwidth
-// against arithmetic, and twice the arithmetic.
-static const double COPY_COST = 200, SAVED = 0.45;
+// What a copy costs an element, in operations of a half-precision convolution (a multiply-add is two); and the share of
+// a half-precision convolution's time that int8 saves where it takes half the products. Both as measured on a CPU, and
+// much the same elsewhere: bandwidth against arithmetic, and twice the arithmetic.
+static const double COPY_COST = 400, SAVED = 0.45;
 
-enum { LEAST_CHANNELS = 8, MOST_STORED = 255 };
+enum { LEAST_CHANNELS = 8, MOST_STORED = 255, PRODUCT_BYTES = 64 /* of a kernel row, in a matrix unit's product */ };
 
 void cf_quant_find_queries(const cf_graph *graph, uint8_t *queries) {
     for (int32_t i = 0; i < graph->node_count; i++) {
@@ -131,7 +131,19 @@ static void add_share(cf_assignment *a, int32_t value, double *cost) {
     *cost += copy_cost(a, value) / a->share[value];
 }
 
-// Takes back the convolution that loses most; 0 when none does.
+// Products that a kernel row takes at so many bytes a channel.
+static int products(const cf_graph *graph, const cf_node *node, int size) {
+    int bytes = node->attr.conv.kernel_w * graph->values[node->inputs[0]].c * size;
+    return (bytes + PRODUCT_BYTES - 1) / PRODUCT_BYTES;
+}
+
+// What a convolution wins in int8, its input being there in bytes: nothing, where few channels fill as many products.
+static double saved(const cf_graph *graph, const cf_node *node) {
+    double left = (double)products(graph, node, 1) / products(graph, node, 2);
+    return SAVED * 2 * (1 - left) * cf_node_flops(graph, node);
+}
+
+// Takes back the convolution that loses most; 0 when all win.
 static int drop_worst(cf_assignment *a) {
     int32_t worst = CF_NONE;
     double least = 0;
@@ -142,8 +154,8 @@ static int drop_worst(cf_assignment *a) {
         if (!a->chosen[i]) continue;
         double cost = 0;
         cf_assignment_each_copy(a, a->graph->nodes[i].inputs[0], add_share, &cost);
-        double gain = SAVED * cf_node_flops(a->graph, &a->graph->nodes[i]) - cost;
-        if (gain < least) least = gain, worst = i;
+        double gain = saved(a->graph, &a->graph->nodes[i]) - cost;
+        if (gain < least || (worst == CF_NONE && gain == 0)) least = gain, worst = i;
     }
     if (worst != CF_NONE) a->chosen[worst] = 0;
     return worst != CF_NONE;

@@ -12,10 +12,12 @@ enum { CF_TILE = 16, CF_BLOCK_WIDTH = 2 * CF_PANEL };
 // Writes `count` pixels of a store, from `first` on.
 typedef void cf_amx_writer(const cf_conv_store *s, int first, int count);
 
-// The frequent activations. Any residual type, read as FP32.
+// The frequent activations. Any residual type, read as FP32. unit: what values are multiplied by for an output of
+// bytes, 1 otherwise; without a residual scale and shift hold it already.
 typedef struct {
-    v_f32 scale, shift, inverse, add_scale;
-    v_i32 zero, add_zero;
+    v_f32 scale, shift, unit, add_scale;
+    v_i32 add_zero;
+    __m512i zero; // of bytes, as 16-bit numbers
     cf_dtype add_dtype;
     int32_t coarse, affine;
 } cf_finish;
@@ -23,26 +25,38 @@ typedef struct {
 // What 16 sums become; of the residual `lanes` numbers are there. sums and from point to the first of them; scale and
 // bias are theirs.
 CF_INLINE v_f32 cf_finished_value(const cf_finish *f, const float *sums, const float *scale, const float *bias,
-                                  const char *from, int lanes, int quantised, int act, int exact, int add) {
+                                  const char *from, int lanes, int quantised, int act, cf_dtype dtype, int add) {
     v_f32 value = v_load(sums), more = v_zero();
+    int exact = dtype == CF_F32, bytes = cf_dtype_size(dtype) == 1;
     if (quantised)
         value = v_fma(v_from_i32(v_load_i32((const int32_t *)(const void *)sums)), v_load(scale), v_load(bias));
     if (add) more = v_read(from, f->add_dtype, lanes, f->add_scale, f->add_zero);
     if (add && f->coarse) value = v_add(value, more);
     value = exact ? v_act(act, value) : v_act_rounded(act, value);
-    if (f->affine) value = v_fma(value, f->scale, f->shift);
+    if (f->affine || (bytes && !add)) value = v_fma(value, f->scale, f->shift);
     if (add && !f->coarse) value = v_add(value, more);
-    return value;
+    return bytes && add ? v_mul(value, f->unit) : value;
+}
+
+// Two vectors in units of the output to 32 bytes, saturated as v_write does it, with fewer instructions.
+CF_INLINE __m256i cf_bytes_of(const cf_finish *f, cf_dtype dtype, v_f32 low, v_f32 high) {
+    v_f32 most = v_set(1024); // beyond int32 the conversion would give the smallest integer
+    __m512i words = _mm512_packs_epi32(v_to_i32(v_min(low, most)), v_to_i32(v_min(high, most)));
+    words = _mm512_adds_epi16(words, f->zero);
+    __m512i bytes = dtype == CF_S8 ? _mm512_packs_epi16(words, words) : _mm512_packus_epi16(words, words);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, bytes));
 }
 
 CF_INLINE void cf_write_panels(const cf_conv_store *s, int first, int count, int quantised, int act, cf_dtype dtype,
                                int add) {
     int size = cf_dtype_size(dtype), lanes = s->channels < V_LANES ? s->channels : V_LANES;
     int beyond = s->channels - lanes; // lanes of the second panel
-    cf_finish f = {.scale = v_set(s->attr->scale),
-                   .shift = v_set(s->attr->shift),
-                   .inverse = v_set(size > 1 ? 1 : 1 / s->out_tensor->scale),
-                   .zero = v_set_i32(s->out_tensor->zero),
+    float unit = size > 1 ? 1 : 1 / s->out_tensor->scale, held = add ? 1 : unit;
+    cf_finish f = {.scale = v_set(held * (s->attr->affine ? s->attr->scale : 1)),
+                   .shift = v_set(held * (s->attr->affine ? s->attr->shift : 0)),
+                   .unit = v_set(unit),
+                   .zero = _mm512_set1_epi16((int16_t)s->out_tensor->zero),
                    .add_scale = v_set(add ? s->add_tensor->scale : 1),
                    .add_zero = v_set_i32(add ? s->add_tensor->zero : 0),
                    .add_dtype = add ? s->add_tensor->dtype : CF_F32,
@@ -51,21 +65,36 @@ CF_INLINE void cf_write_panels(const cf_conv_store *s, int first, int count, int
     int beside = V_LANES * cf_dtype_size(f.add_dtype);
     const float *sums = (const float *)s->sums + first * CF_BLOCK_WIDTH;
     char *out = s->out + first * s->out_pixel;
-    for (int m = 0; m < count; m++, sums += CF_BLOCK_WIDTH, out += s->out_pixel) {
+    for (int m = 0, pixels; m < count; m += pixels, sums += pixels * CF_BLOCK_WIDTH, out += pixels * s->out_pixel) {
         const char *from = add ? s->add + ((s->x + first + m) >> f.coarse) * s->add_pixel : NULL;
-        v_f32 low = cf_finished_value(&f, sums, s->scale, s->bias, from, lanes, quantised, act, dtype == CF_F32, add);
-        if (!beyond) {
-            v_write(out, dtype, lanes, low, f.inverse, f.zero);
-            continue;
+        v_f32 low = cf_finished_value(&f, sums, s->scale, s->bias, from, lanes, quantised, act, dtype, add);
+        v_f32 high = low;
+        pixels = 1;
+        if (beyond) {
+            high = cf_finished_value(&f, sums + V_LANES, s->scale + V_LANES, s->bias + V_LANES,
+                                     add ? from + beside : NULL, beyond, quantised, act, dtype, add);
+        } else if (size == 1 && m + 1 < count) { // bytes of one panel: the next pixel is the other vector
+            if (add) from = s->add + ((s->x + first + m + 1) >> f.coarse) * s->add_pixel;
+            high = cf_finished_value(&f, sums + CF_BLOCK_WIDTH, s->scale, s->bias, from, lanes, quantised, act, dtype,
+                                     add);
+            pixels = 2;
         }
-        v_f32 high = cf_finished_value(&f, sums + V_LANES, s->scale + V_LANES, s->bias + V_LANES,
-                                       add ? from + beside : NULL, beyond, quantised, act, dtype == CF_F32, add);
-        if (dtype == CF_BF16 && beyond == V_LANES) { // one store of a whole cache line
+        if (size == 1) {
+            __m256i bytes = cf_bytes_of(&f, dtype, low, high);
+            if (beyond == V_LANES) {
+                _mm256_storeu_si256((__m256i *)out, bytes);
+            } else if (beyond) {
+                _mm256_mask_storeu_epi8(out, (1u << s->channels) - 1, bytes);
+            } else {
+                v_put_8(out, lanes, _mm256_castsi256_si128(bytes));
+                if (pixels == 2) v_put_8(out + s->out_pixel, lanes, _mm256_extracti128_si256(bytes, 1));
+            }
+        } else if (dtype == CF_BF16 && beyond == V_LANES) { // one store of a whole cache line
             _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-            continue;
+        } else {
+            v_write(out, dtype, lanes, low, f.unit, f.add_zero);
+            if (beyond) v_write(out + V_LANES * size, dtype, beyond, high, f.unit, f.add_zero);
         }
-        v_write(out, dtype, V_LANES, low, f.inverse, f.zero);
-        v_write(out + V_LANES * size, dtype, beyond, high, f.inverse, f.zero);
     }
 }
 
@@ -110,7 +139,7 @@ static cf_amx_writer *cf_amx_writer_of(const cf_problem *problem, int quantised)
     int act = attr->act == CF_ACT_NONE ? 0 : attr->act == CF_ACT_RELU ? 1 : attr->act == CF_ACT_SILU ? 2 : -1;
     cf_dtype dtype = problem->out[0].dtype;
     int type = dtype == CF_F32 ? 0 : dtype == CF_BF16 ? 1 : dtype == CF_U8 ? 2 : 3;
-    if (act < 0 || problem->out[0].c % CF_PANEL) return quantised ? cf_write_any_quantised : cf_write_any_sums;
+    if (act < 0) return quantised ? cf_write_any_quantised : cf_write_any_sums;
     return table[quantised][act][type][problem->inputs > 1];
 }
 

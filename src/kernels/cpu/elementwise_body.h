@@ -2,7 +2,7 @@
 // activation, scale_shift, copy, add, mul over vectors of channels. Included once per instruction set.
 //
 // The second operand of add and mul is one of: a tensor of the same shape, one value per pixel, or one row of channels
-// per pixel (a constant) or for all pixels. Dense stretches of pixels run as one row.
+// per pixel (a constant) or for all pixels. Dense stretches of pixels run as one row of values.
 #include <string.h>
 
 #include "kernels/cpu/rows.h"
@@ -25,47 +25,56 @@ static inline __attribute__((always_inline)) v_f32 value_after(const value_step 
     }
 }
 
-// One stretch of values. b NULL: the value `one` stands for b everywhere.
-static inline __attribute__((always_inline)) void value_loop(const value_step *step, cf_op op, char *out,
-                                                             real_format fo, const char *a, real_format fa,
-                                                             const char *b, real_format fb, v_f32 one, long count) {
-    long i = 0;
-    for (; i + V_LANES <= count; i += V_LANES) {
-        v_f32 second = b ? real_read(b + i * fb.size, fb, V_LANES) : one;
-        real_write(out + i * fo.size, fo, value_after(step, op, real_read(a + i * fa.size, fa, V_LANES), second),
-                   V_LANES);
+// Rows of values and what lies between two of them, in bytes.
+typedef struct {
+    char *out;
+    const char *a, *b; // b NULL: the value `one` stands for b everywhere
+    v_f32 one;
+    long out_row, a_row, b_row, rows, count;
+} value_rows;
+
+static inline __attribute__((always_inline)) void value_loop(const value_step *step, cf_op op, const value_rows *v,
+                                                             real_format fo, real_format fa, real_format fb) {
+    char *out = v->out;
+    const char *a = v->a, *b = v->b;
+    long whole = v->count - v->count % V_LANES;
+    int left = (int)(v->count - whole);
+    for (long row = 0; row < v->rows; row++, out += v->out_row, a += v->a_row, b += b ? v->b_row : 0) {
+        for (long i = 0; i < whole; i += V_LANES) {
+            v_f32 second = b ? real_read(b + i * fb.size, fb, V_LANES) : v->one;
+            real_write(out + i * fo.size, fo, value_after(step, op, real_read(a + i * fa.size, fa, V_LANES), second),
+                       V_LANES);
+        }
+        if (left == 0) continue;
+        v_f32 second = b ? real_read(b + whole * fb.size, fb, left) : v->one;
+        real_write(out + whole * fo.size, fo, value_after(step, op, real_read(a + whole * fa.size, fa, left), second),
+                   left);
     }
-    int left = (int)(count - i);
-    if (left == 0) return;
-    v_f32 second = b ? real_read(b + i * fb.size, fb, left) : one;
-    real_write(out + i * fo.size, fo, value_after(step, op, real_read(a + i * fa.size, fa, left), second), left);
 }
 
 // The loop with formats and operator known to the compiler for the common cases.
-static void value_run(const value_step *step, char *out, real_format fo, const char *a, real_format fa, const char *b,
-                      real_format fb, v_f32 one, long count) {
+static void value_run(const value_step *step, const value_rows *v, real_format fo, real_format fa, real_format fb) {
     const real_format f32 = REAL_F32, bf16 = REAL_BF16;
-    int plain = fo.dtype == fa.dtype && (!b || fb.dtype == fa.dtype || fb.dtype == CF_F32);
-    int b_f32 = !b || fb.dtype == CF_F32;
+    int plain = fo.dtype == fa.dtype && (!v->b || fb.dtype == fa.dtype || fb.dtype == CF_F32);
+    int b_f32 = !v->b || fb.dtype == CF_F32;
     if (plain && fa.dtype == CF_F32 && step->op == CF_OP_ADD)
-        value_loop(step, CF_OP_ADD, out, f32, a, f32, b, f32, one, count);
+        value_loop(step, CF_OP_ADD, v, f32, f32, f32);
     else if (plain && fa.dtype == CF_F32 && step->op == CF_OP_MUL)
-        value_loop(step, CF_OP_MUL, out, f32, a, f32, b, f32, one, count);
+        value_loop(step, CF_OP_MUL, v, f32, f32, f32);
     else if (plain && fa.dtype == CF_BF16 && step->op == CF_OP_ADD && !b_f32)
-        value_loop(step, CF_OP_ADD, out, bf16, a, bf16, b, bf16, one, count);
+        value_loop(step, CF_OP_ADD, v, bf16, bf16, bf16);
     else if (plain && fa.dtype == CF_BF16 && step->op == CF_OP_ADD)
-        value_loop(step, CF_OP_ADD, out, bf16, a, bf16, b, f32, one, count);
+        value_loop(step, CF_OP_ADD, v, bf16, bf16, f32);
     else if (plain && fa.dtype == CF_BF16 && step->op == CF_OP_MUL)
-        value_loop(step, CF_OP_MUL, out, bf16, a, bf16, b, b_f32 ? f32 : bf16, one, count);
+        value_loop(step, CF_OP_MUL, v, bf16, bf16, b_f32 ? f32 : bf16);
     else if (step->op == CF_OP_COPY && fa.dtype == CF_F32 && fo.dtype == CF_BF16)
-        value_loop(step, CF_OP_COPY, out, bf16, a, f32, NULL, f32, one, count);
+        value_loop(step, CF_OP_COPY, v, bf16, f32, f32);
     else if (step->op == CF_OP_COPY && fa.dtype == CF_BF16 && fo.dtype == CF_U8)
-        value_loop(step, CF_OP_COPY, out, (real_format){CF_U8, 1, fo.scale, fo.inverse, fo.zero}, a, bf16, NULL, f32,
-                   one, count);
+        value_loop(step, CF_OP_COPY, v, (real_format){CF_U8, 1, fo.scale, fo.inverse, fo.zero}, bf16, f32);
     else if (step->op == CF_OP_COPY && fa.dtype == CF_BF16 && fo.dtype == CF_F32)
-        value_loop(step, CF_OP_COPY, out, f32, a, bf16, NULL, f32, one, count);
+        value_loop(step, CF_OP_COPY, v, f32, bf16, f32);
     else
-        value_loop(step, step->op, out, fo, a, fa, b, fb, one, count);
+        value_loop(step, step->op, v, fo, fa, fb);
 }
 
 // The second operand as the loop takes it.
@@ -130,23 +139,36 @@ static void elementwise_run(const cf_call *call, const cf_team *team) {
     }
     real_format fa = real_format_of(a), fo = real_format_of(out);
     int dense = is_dense(call, &b), same = step.op == CF_OP_COPY && stored_alike(a, out);
+    int one_each = b.present && b.scalar && !dense;
+    long b_step = !b.moves ? 0 : (b.tensor ? b.tensor->pixel : b.cols) * b.format.size;
     long begin, end;
     pixel_share(call, team, &begin, &end);
     for (long pixel = begin; pixel < end;) {
         place at = place_of(out, pixel);
         long stretch = out->w - at.x < end - pixel ? out->w - at.x : end - pixel;
-        long each = dense ? stretch : 1;
-        for (long done = 0; done < stretch; done += each, at.x++) {
-            char *to = pixel_at(out, at);
-            const char *from = pixel_at(a, at), *second = b.present ? second_at(&b, out, at) : NULL;
-            if (same)
-                memcpy(to, from, (size_t)(each * out->c) * (size_t)fo.size);
-            else if (b.present && b.scalar && !dense)
-                value_run(&step, to, fo, from, fa, NULL, fa, v_set(read_one(second, b.format)), out->c);
-            else
-                value_run(&step, to, fo, from, fa, second, b.format, v_zero(), each * out->c);
-        }
+        value_rows rows = {.out = pixel_at(out, at),
+                           .a = pixel_at(a, at),
+                           .b = b.present ? second_at(&b, out, at) : NULL,
+                           .one = v_zero(),
+                           .out_row = out->pixel * fo.size,
+                           .a_row = a->pixel * fa.size,
+                           .b_row = b_step,
+                           .rows = dense ? 1 : stretch,
+                           .count = dense ? stretch * out->c : out->c};
         pixel += stretch;
+        if (same) {
+            for (; rows.rows > 0; rows.rows--, rows.out += rows.out_row, rows.a += rows.a_row)
+                memcpy(rows.out, rows.a, (size_t)rows.count * (size_t)fo.size);
+        } else if (!one_each) {
+            value_run(&step, &rows, fo, fa, b.format);
+        } else {
+            for (rows.rows = 1; at.x < out->w && stretch > 0; stretch--, at.x++) {
+                rows.one = v_set(read_one(second_at(&b, out, at), b.format));
+                rows.b = NULL;
+                value_run(&step, &rows, fo, fa, fa);
+                rows.out += rows.out_row, rows.a += rows.a_row;
+            }
+        }
     }
 }
 

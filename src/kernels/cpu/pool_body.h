@@ -99,14 +99,15 @@ static void max_2x2(cf_dtype dtype, void *to, const char *row, const char *below
     }
 }
 
-// The same for 16-bit floats of whole vectors of channels, to pixels to_pixel numbers apart: the greater of two rows is
-// found once for the two windows that it belongs to.
+// The same for 16-bit floats of channels in sixteens, to pixels to_pixel numbers apart, as they are or in another type:
+// the greater of two rows is found once for the two windows that it belongs to.
 static inline __m256i ordered_16(const int16_t *from) {
     __m256i v = _mm256_loadu_si256((const __m256i *)from);
     return _mm256_xor_si256(v, _mm256_and_si256(_mm256_srai_epi16(v, 15), _mm256_set1_epi16(0x7fff)));
 }
 
-static void max_2x2_vectors(int16_t *to, long to_pixel, const int16_t *row, const int16_t *below, long c, int pixels) {
+CF_INLINE void max_2x2_vectors(char *to, long to_pixel, real_format to_format, const int16_t *row, const int16_t *below,
+                               real_format from, long c, int pixels, int alike) {
     for (long i = 0; i < c; i += 16) {
         __m256i left = _mm256_max_epi16(ordered_16(row + i), ordered_16(below + i));
         for (int x = 0; x < pixels; x++) {
@@ -114,8 +115,17 @@ static void max_2x2_vectors(int16_t *to, long to_pixel, const int16_t *row, cons
             __m256i right = _mm256_max_epi16(ordered_16(row + at), ordered_16(below + at));
             __m256i most = _mm256_max_epi16(left, right);
             __m256i turned = _mm256_and_si256(_mm256_srai_epi16(most, 15), _mm256_set1_epi16(0x7fff));
-            _mm256_storeu_si256((__m256i *)(to + x * to_pixel + i), _mm256_xor_si256(most, turned));
+            __m256i stored = _mm256_xor_si256(most, turned);
+            char *out = to + (x * to_pixel + i) * to_format.size;
             left = right;
+            if (alike) {
+                _mm256_storeu_si256((__m256i *)out, stored);
+                continue;
+            }
+            int16_t numbers[16];
+            _mm256_storeu_si256((__m256i *)numbers, stored);
+            for (int k = 0; k < 16; k += V_LANES)
+                real_write(out + k * to_format.size, to_format, real_read(numbers + k, from, V_LANES), V_LANES);
         }
     }
 }
@@ -131,12 +141,17 @@ static void max_2x2_stretch(const cf_call *call, place at, int pixels) {
     const cf_pool_attr *attr = &call->problem->attr.pool;
     real_format from = real_format_of(in), to_format = real_format_of(out);
     int size = from.size, alike = stored_alike(in, out), dense = alike && out->pixel == out->c;
-    if (alike && (in->dtype == CF_BF16 || in->dtype == CF_F16) && out->c % 16 == 0) {
+    int bytes = in->dtype == CF_BF16 && out->dtype == CF_U8;
+    if (((alike && size == 2) || bytes) && out->c % 16 == 0) {
         const char *row = cf_tensor_at(in, at.n, at.y - attr->pad_top, at.x - attr->pad_left);
+        const real_format bf16 = REAL_BF16, u8 = {CF_U8, 1, to_format.scale, to_format.inverse, to_format.zero};
         for (int done = 0, now; done < pixels; done += now, at.x += now, row += now * out->c * size) {
+            const int16_t *first = (const int16_t *)row, *below = (const int16_t *)(row + in->row * size);
             now = pixels - done < MAX_2X2_BLOCK ? pixels - done : MAX_2X2_BLOCK;
-            max_2x2_vectors((int16_t *)pixel_at(out, at), out->pixel, (const int16_t *)row,
-                            (const int16_t *)(row + in->row * size), out->c, now);
+            if (bytes)
+                max_2x2_vectors(pixel_at(out, at), out->pixel, u8, first, below, bf16, out->c, now, 0);
+            else
+                max_2x2_vectors(pixel_at(out, at), out->pixel, from, first, below, from, out->c, now, 1);
         }
         return;
     }

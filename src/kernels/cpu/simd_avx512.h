@@ -157,6 +157,12 @@ CF_INLINE void v_put_16(void *to, int lanes, __m256i value) {
     else
         _mm256_mask_storeu_epi16(to, v_mask(lanes), value);
 }
+CF_INLINE void v_put_8(void *to, int lanes, __m128i value) {
+    if (lanes >= V_LANES)
+        _mm_storeu_si128(to, value);
+    else
+        _mm_mask_storeu_epi8(to, v_mask(lanes), value);
+}
 
 // The first `lanes` values of a type as FP32, the rest zero; nothing behind them is read.
 CF_INLINE v_f32 v_read(const void *from, cf_dtype dtype, int lanes, v_f32 scale, v_i32 zero) {
@@ -198,10 +204,7 @@ CF_INLINE void v_write(void *to, cf_dtype dtype, int lanes, v_f32 value, v_f32 i
         __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(steps), zero);
         __m128i bytes = dtype == CF_S8 ? _mm512_cvtsepi32_epi8(whole)
                                        : _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512()));
-        if (lanes >= V_LANES)
-            _mm_storeu_si128(to, bytes);
-        else
-            _mm_mask_storeu_epi8(to, v_mask(lanes), bytes);
+        v_put_8(to, lanes, bytes);
         break;
     }
     case CF_F16: v_put_16(to, lanes, _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT)); break;
