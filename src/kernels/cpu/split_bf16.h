@@ -36,8 +36,8 @@ CF_INLINE void cf_split(__m512 a, __m512 b, __m512i to[CF_SPLIT_PARTS]) {
     to[CF_SPLIT_PARTS - 1] = cf_upper_halves(_mm512_castps_si512(a), _mm512_castps_si512(b));
 }
 
-// The parts of 16 outputs' weights of channels c and c + 16 to where tile registers want them, `distance` bytes from one
-// part to the next. tile: of hi.
+// The parts of 16 outputs' weights of channels c and c + 16 to where tile registers want them, `distance` bytes from
+// one part to the next. tile: of hi.
 CF_INLINE void cf_split_weights(__m512 low, __m512 high, char *tile, size_t distance, int c) {
     __m512i parts[CF_SPLIT_PARTS];
     cf_split(low, high, parts);
@@ -49,8 +49,8 @@ CF_INLINE void cf_split_weights(__m512 low, __m512 high, char *tile, size_t dist
 // Weights `stride` floats apart from `from` on; zeroes where a bit of `lanes` is not set.
 CF_INLINE __m512 cf_gather_weights(const float *from, int32_t stride, __mmask16 lanes) {
     const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), lanes, _mm512_mullo_epi32(lane, _mm512_set1_epi32(stride)), from,
-                                    4);
+    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), lanes, _mm512_mullo_epi32(lane, _mm512_set1_epi32(stride)),
+                                    from, 4);
 }
 
 #endif

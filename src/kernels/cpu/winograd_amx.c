@@ -86,7 +86,8 @@ typedef float floats __attribute__((vector_size(64)));
 // wino_transform_weights for 16 outputs, `stride` floats apart.
 static void transform_weights(const float *w, int32_t stride, __m512 to[WINO_PRODUCTS]) {
     doubles d[9], rows[WINO_IN][3];
-    for (int i = 0; i < 9; i++) d[i] = __builtin_convertvector((floats)cf_gather_weights(w + i, stride, 0xffff), doubles);
+    for (int i = 0; i < 9; i++)
+        d[i] = __builtin_convertvector((floats)cf_gather_weights(w + i, stride, 0xffff), doubles);
     for (int x = 0; x < 3; x++) {
         rows[0][x] = d[x];
         rows[1][x] = 0.5 * d[x] + 0.5 * d[3 + x] + 0.5 * d[6 + x];
@@ -95,10 +96,10 @@ static void transform_weights(const float *w, int32_t stride, __m512 to[WINO_PRO
     }
     for (int i = 0; i < WINO_IN; i++) {
         const doubles *row = rows[i];
-        to[i * WINO_IN + 0] = (__m512)__builtin_convertvector(row[0], floats);
-        to[i * WINO_IN + 1] = (__m512)__builtin_convertvector(0.5 * row[0] + 0.5 * row[1] + 0.5 * row[2], floats);
-        to[i * WINO_IN + 2] = (__m512)__builtin_convertvector(0.5 * row[0] - 0.5 * row[1] + 0.5 * row[2], floats);
-        to[i * WINO_IN + 3] = (__m512)__builtin_convertvector(row[2], floats);
+        to[i * WINO_IN + 0] = (__m512) __builtin_convertvector(row[0], floats);
+        to[i * WINO_IN + 1] = (__m512) __builtin_convertvector(0.5 * row[0] + 0.5 * row[1] + 0.5 * row[2], floats);
+        to[i * WINO_IN + 2] = (__m512) __builtin_convertvector(0.5 * row[0] - 0.5 * row[1] + 0.5 * row[2], floats);
+        to[i * WINO_IN + 3] = (__m512) __builtin_convertvector(row[2], floats);
     }
 }
 
