@@ -232,7 +232,7 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     CF_TRY(check_options(&wanted, error));
     cf_plan_request request = request_of(&wanted);
     CF_TRY(cf_find_target(wanted.device, wanted.reference ? 0 : cf_cpu_features(), &request, error));
-    cf_plan *plan;
+    cf_plan *plan = NULL;
     int by_race = request.tune && request.target.backend == CF_CUDA && !request.reference;
     cfine_status status = (by_race ? build_by_race : build)(model, &wanted, &request, &plan, error);
     if (status == CFINE_OK) status = describe(plan, model->checkpoint, &wanted, error);

@@ -2,8 +2,10 @@
 // From a graph to a plan: a step for every node that computes, a kernel for every step, constants packed.
 #include "plan/plan.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "plan/tune.h"
 
@@ -128,30 +130,61 @@ static cfine_status add_steps(cf_plan *plan, const cf_graph *graph, const cf_pla
     return CFINE_OK;
 }
 
-// Packs every step's constants and frees each as soon as it is packed.
-static cfine_status pack(cf_plan *plan, cf_graph *graph, cfine_error *err) {
-    plan->weights = cf_alloc_aligned((size_t)plan->weight_bytes);
-    if (!plan->weights) return cf_fail_memory(err, "packed weights", (size_t)plan->weight_bytes);
+typedef struct {
+    cf_plan *plan;
+    cf_graph *graph;
+    const int32_t *node; // of every step, -1 where it has none
+    atomic_int next;     // step that nobody has taken yet
+    atomic_llong freed;  // bytes since memory was given back
+} packing;
+
+// Packs steps that nobody has taken and frees the constants of each as soon as it is packed.
+static void pack_some(void *argument, const cf_team *team) {
     enum { GIVE_BACK = 16 << 20 };
-    int64_t freed = 0;
-    cf_memory_give_back(); // what passes freed
-    int32_t next = 0;      // steps follow the nodes, with HALO steps in between
-    for (int32_t i = 0; i < graph->node_count; i++) {
-        cf_node *node = &graph->nodes[i];
-        if (!computes(node)) continue;
-        while (plan->steps[next].problem.op == CF_OP_HALO) next++;
-        cf_step *step = &plan->steps[next++];
-        if (step->kernel->pack) step->kernel->pack(&step->problem, plan->weights + step->packed_offset);
+    (void)team;
+    packing *all = argument;
+    for (int i; (i = atomic_fetch_add(&all->next, 1)) < all->plan->step_count;) {
+        if (all->node[i] < 0) continue;
+        cf_step *step = &all->plan->steps[i];
+        cf_node *node = &all->graph->nodes[all->node[i]];
+        if (step->kernel->pack) step->kernel->pack(&step->problem, all->plan->weights + step->packed_offset);
+        long long freed = 0;
         for (int k = 0; k < CF_MAX_CONSTANTS; k++) {
-            freed += node->constants[k].data ? cf_constant_count(&node->constants[k]) * (int64_t)sizeof(float) : 0;
+            freed += node->constants[k].data ? cf_constant_count(&node->constants[k]) * (long long)sizeof(float) : 0;
             cf_constant_release(&node->constants[k]);
             step->problem.constant[k].data = NULL;
         }
-        if (freed < GIVE_BACK) continue;
+        if (atomic_fetch_add(&all->freed, freed) + freed < GIVE_BACK) continue;
+        atomic_store(&all->freed, 0);
         cf_memory_give_back();
-        freed = 0;
     }
-    return CFINE_OK;
+}
+
+// Packing is a good part of opening a large model, and so is memory touched for the first time: all cores take part.
+static cfine_status pack(cf_plan *plan, cf_graph *graph, cfine_error *err) {
+    enum { MOST_THREADS = 16 };
+    plan->weights = cf_alloc_aligned((size_t)plan->weight_bytes);
+    if (!plan->weights) return cf_fail_memory(err, "packed weights", (size_t)plan->weight_bytes);
+    int32_t *nodes = cf_alloc((size_t)plan->step_count, sizeof *nodes);
+    if (!nodes) return cf_fail_memory(err, "plan", (size_t)plan->step_count * sizeof *nodes);
+    int32_t node = 0; // steps follow the nodes, with HALO steps in between
+    for (int32_t i = 0; i < plan->step_count; i++) {
+        nodes[i] = -1;
+        if (plan->steps[i].problem.op == CF_OP_HALO) continue;
+        while (!computes(&graph->nodes[node])) node++;
+        nodes[i] = node++;
+    }
+    cf_memory_give_back(); // what passes freed
+    packing all = {.plan = plan, .graph = graph, .node = nodes};
+    int threads = plan->request.target.backend == CF_CPU ? plan->request.threads : cf_cpu_count();
+    cf_pool *pool;
+    cfine_status status = cf_pool_create(threads < MOST_THREADS ? threads : MOST_THREADS, 0, &pool, err);
+    if (status == CFINE_OK) {
+        cf_pool_run(pool, pack_some, &all);
+        cf_pool_destroy(pool);
+    }
+    cf_free(nodes);
+    return status;
 }
 
 double cf_plan_flops(const cf_graph *graph) {

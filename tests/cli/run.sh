@@ -31,7 +31,8 @@ if [ $status = 77 ]; then
     exit 77
 fi
 for stream in stdout stderr; do
-    sed -e "s|$source/|SOURCE/|g; s|$work/||g" -e 's|127\.0\.0\.1:[0-9]*|HUB|g' "$work/$stream.raw" > "$work/$stream"
+    # where no path goes on: the checkout may be /cfine, and a case may print ./repository/cfine/
+    sed -e "s#\(^\|[^[:alnum:]_./-]\)$source/#\1SOURCE/#g; s|$work/||g" -e 's|127\.0\.0\.1:[0-9]*|HUB|g' "$work/$stream.raw" > "$work/$stream"
 done
 echo $status > "$work/exit"
 

@@ -9,6 +9,7 @@ the shared folder has none.
 """
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -126,6 +127,27 @@ def read_raw(path):
     return tensor("pixel_values"), tensor("logits"), tensor("pred_boxes")
 
 
+def sanitizers():
+    """The runtimes of sanitizers that the backend was built with: a server without them must load them first."""
+    libraries = subprocess.run(["ldd", BACKEND], capture_output=True, text=True).stdout
+    return re.findall(r"=> (\S*/lib(?:asan|ubsan|tsan)\.so\S*)", libraries)
+
+
+def end_triton(process, log, sanitized):
+    """With a sanitizer's runtime in front of them, libraries of Triton's hang in their destructors, after its models
+    were unloaded: then that is as far as it goes."""
+    process.terminate()
+    try:
+        process.wait(20 if sanitized else 60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        log.seek(0)
+        text = log.read()
+        assert sanitized and "successfully unloaded 'cfine'" in text and "successfully unloaded 'cfine_raw'" in text, text
+        print("Triton unloaded its models, and then hung in its own exit")
+
+
 def check_triton(folder, pictures, expected, raw):
     server = oracle.shared("oracle", "triton.sh")
     if not os.path.exists(server):
@@ -140,12 +162,16 @@ def check_triton(folder, pictures, expected, raw):
                            capture_output=True, text=True)
     assert again.returncode == 1 and "is there already" in again.stderr
     http, grpc, metrics = free_ports(3)
+    runtimes = sanitizers()
+    environment = dict(os.environ)
+    if runtimes:
+        environment.update(LD_PRELOAD=":".join(runtimes), ASAN_OPTIONS="detect_leaks=0")  # leaks: Triton's are not ours
     with open(folder + "/triton.log", "w+") as log:
         process = subprocess.Popen(
             [server, "--model-repository=" + repository, "--http-address=127.0.0.1", "--grpc-address=127.0.0.1",
              "--metrics-address=127.0.0.1", "--http-port=%d" % http, "--grpc-port=%d" % grpc,
              "--metrics-port=%d" % metrics, "--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"],
-            stdout=log, stderr=subprocess.STDOUT)
+            stdout=log, stderr=subprocess.STDOUT, env=environment)
         try:
             end = time.monotonic() + 60
             while True:
@@ -168,8 +194,10 @@ def check_triton(folder, pictures, expected, raw):
                 point = json.loads(line)
                 assert point["good"] > 0 and not point["refused"] and not point["lost"], point
         finally:
-            process.terminate()
-            process.wait(60)
+            end_triton(process, log, bool(runtimes))
+        log.seek(0)
+        text = log.read()
+        assert "Sanitizer" not in text and "runtime error" not in text, text
 
 
 def main():

@@ -98,20 +98,23 @@ static void pack_split(const cf_problem *problem, void *packed) {
     make_plan(problem, 1, &p);
     const cf_conv_attr *attr = &problem->attr.conv;
     int channels = problem->in[0].c, taps = attr->kernel_h * attr->kernel_w, outputs = p.c.g.outputs;
-    memset(packed, 0, packed_size_split(problem));
     float *bias = (float *)((char *)packed + weight_bytes(&p));
-    for (int o = 0; o < outputs; o++) {
-        int panel = o / CF_PANEL, beside = panel + (panel % 2 == 0) < p.c.g.panels; // whether its pair has two
+    for (int panel = 0; panel < p.c.g.panels; panel++) {
+        int beside = panel + (panel % 2 == 0) < p.c.g.panels; // whether its pair has two
+        int first = panel * CF_PANEL, count = outputs - first < CF_PANEL ? outputs - first : CF_PANEL;
         char *to = (char *)packed + panel / 2 * p.pair_bytes + panel % 2 * CF_SPLIT_TILE;
+        const float *from = problem->constant[0].data + (size_t)first * (size_t)channels * (size_t)taps;
+        __mmask16 lanes = (__mmask16)((1u << count) - 1);
         for (int t = 0; t < taps; t++)
-            for (int c = 0; c < channels; c++) {
-                int k = t * channels + c;
-                cf_split_weight(
-                    problem->constant[0].data[((size_t)o * (size_t)channels + (size_t)c) * (size_t)taps + (size_t)t],
-                    to + k / CF_SPLIT_CHANNELS * (STEP_BYTES / 2 << beside), CF_SPLIT_TILE << beside,
-                    k % CF_SPLIT_CHANNELS, o % CF_PANEL);
-            }
-        if (problem->constant[1].data) bias[o] = problem->constant[1].data[o];
+            for (int c = 0; c < channels; c += CF_SPLIT_CHANNELS, to += STEP_BYTES / 2 << beside)
+                for (int k = 0; k < CF_SPLIT_CHANNELS / 2; k++) {
+                    const float *at = from + (c + k) * taps + t;
+                    cf_split_weights(cf_gather_weights(at, channels * taps, lanes),
+                                     cf_gather_weights(at + CF_SPLIT_CHANNELS / 2 * taps, channels * taps, lanes), to,
+                                     CF_SPLIT_TILE << beside, k);
+                }
+        for (int o = 0; o < CF_PANEL; o++)
+            bias[first + o] = o < count && problem->constant[1].data ? problem->constant[1].data[first + o] : 0;
     }
 }
 

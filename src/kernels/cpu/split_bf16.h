@@ -9,9 +9,6 @@
 #ifndef CF_KERNELS_CPU_SPLIT_BF16_H
 #define CF_KERNELS_CPU_SPLIT_BF16_H
 
-#include <string.h>
-
-#include "base/half.h"
 #include "kernels/cpu/simd_avx512.h"
 
 enum {
@@ -39,15 +36,21 @@ CF_INLINE void cf_split(__m512 a, __m512 b, __m512i to[CF_SPLIT_PARTS]) {
     to[CF_SPLIT_PARTS - 1] = cf_upper_halves(_mm512_castps_si512(a), _mm512_castps_si512(b));
 }
 
-// The parts of a weight to where tile registers want them, `distance` bytes from one part to the next. tile: of hi;
-// k: the weight's place in 32 of K; o: in a panel.
-static inline void cf_split_weight(float value, char *tile, size_t distance, int k, int o) {
-    char *to = tile + k % 16 * 64 + o * 4 + k / 16 * 2;
-    for (int part = 0; part < CF_SPLIT_PARTS; part++, to += distance) {
-        uint16_t half = cf_f32_to_bf16(value);
-        memcpy(to, &half, 2);
-        value -= cf_bf16_to_f32(half);
-    }
+// The parts of 16 outputs' weights of channels c and c + 16 to where tile registers want them, `distance` bytes from
+// one part to the next. tile: of hi.
+CF_INLINE void cf_split_weights(__m512 low, __m512 high, char *tile, size_t distance, int c) {
+    __m512i parts[CF_SPLIT_PARTS];
+    cf_split(low, high, parts);
+#pragma GCC unroll 3
+    for (int part = 0; part < CF_SPLIT_PARTS; part++)
+        _mm512_storeu_si512(tile + (size_t)part * distance + c * 64, parts[part]);
+}
+
+// Weights `stride` floats apart from `from` on; zeroes where a bit of `lanes` is not set.
+CF_INLINE __m512 cf_gather_weights(const float *from, int32_t stride, __mmask16 lanes) {
+    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), lanes, _mm512_mullo_epi32(lane, _mm512_set1_epi32(stride)),
+                                    from, 4);
 }
 
 #endif

@@ -80,23 +80,49 @@ static size_t packed_size(const cf_problem *problem) {
     return outputs * ((size_t)problem->in[0].c * WINO_PRODUCTS * PARTS * 2 + sizeof(float));
 }
 
+typedef double doubles __attribute__((vector_size(128)));
+typedef float floats __attribute__((vector_size(64)));
+
+// wino_transform_weights for 16 outputs, `stride` floats apart.
+static void transform_weights(const float *w, int32_t stride, __m512 to[WINO_PRODUCTS]) {
+    doubles d[9], rows[WINO_IN][3];
+    for (int i = 0; i < 9; i++)
+        d[i] = __builtin_convertvector((floats)cf_gather_weights(w + i, stride, 0xffff), doubles);
+    for (int x = 0; x < 3; x++) {
+        rows[0][x] = d[x];
+        rows[1][x] = 0.5 * d[x] + 0.5 * d[3 + x] + 0.5 * d[6 + x];
+        rows[2][x] = 0.5 * d[x] - 0.5 * d[3 + x] + 0.5 * d[6 + x];
+        rows[3][x] = d[6 + x];
+    }
+    for (int i = 0; i < WINO_IN; i++) {
+        const doubles *row = rows[i];
+        to[i * WINO_IN + 0] = (__m512) __builtin_convertvector(row[0], floats);
+        to[i * WINO_IN + 1] = (__m512) __builtin_convertvector(0.5 * row[0] + 0.5 * row[1] + 0.5 * row[2], floats);
+        to[i * WINO_IN + 2] = (__m512) __builtin_convertvector(0.5 * row[0] - 0.5 * row[1] + 0.5 * row[2], floats);
+        to[i * WINO_IN + 3] = (__m512) __builtin_convertvector(row[2], floats);
+    }
+}
+
 static void pack(const cf_problem *problem, void *packed) {
     plan p;
     make_plan(problem, 1, &p);
     int inputs = problem->in[0].c, outputs = problem->out[0].c;
     float *bias = (float *)((char *)packed + WINO_IN * p.bytes);
-    for (int o = 0; o < outputs; o++) {
-        bias[o] = problem->constant[1].data ? problem->constant[1].data[o] : 0;
-        for (int c = 0; c < inputs; c++) {
-            float value[WINO_PRODUCTS];
-            wino_transform_weights(problem->constant[0].data + ((size_t)o * (size_t)inputs + (size_t)c) * 9, value);
+    for (int o = 0; o < outputs; o++) bias[o] = problem->constant[1].data ? problem->constant[1].data[o] : 0;
+    for (int o = 0; o < outputs; o += CF_PANEL)
+        for (int c = 0; c < inputs; c += CHUNK) {
             char *to = (char *)packed + o / WIDTH * WINO_IN * p.weights + c / CHUNK * STEP_BYTES +
                        o / CF_PANEL % 2 * TILE_BYTES;
-            for (int f = 0; f < WINO_PRODUCTS; f++)
-                cf_split_weight(value[f], to + f / WINO_IN * p.bytes + f % WINO_IN * p.weights, 2 * TILE_BYTES,
-                                c % CHUNK, o % CF_PANEL);
+            const float *from = problem->constant[0].data + ((size_t)o * (size_t)inputs + (size_t)c) * 9;
+            for (int k = 0; k < CHUNK / 2; k++, from += 9) {
+                __m512 low[WINO_PRODUCTS], high[WINO_PRODUCTS];
+                transform_weights(from, inputs * 9, low);
+                transform_weights(from + CHUNK / 2 * 9, inputs * 9, high);
+                for (int f = 0; f < WINO_PRODUCTS; f++)
+                    cf_split_weights(low[f], high[f], to + f / WINO_IN * p.bytes + f % WINO_IN * p.weights,
+                                     2 * TILE_BYTES, k);
+            }
         }
-    }
 }
 
 // Row i of the transformed values of one tile, 32 channels from c on, to their place in the four matrices.
