@@ -137,7 +137,7 @@ def on_a_gpu(common, folder):
     plan = folder + "/gpu.plan"
     words = common + ("--device", "cuda", "--budget", "20s", "-o", plan)
     if "gpu          none" in run(verb="doctor")[0]:
-            assert "--device cpu" in run(*words, status=1)[1] and not os.path.exists(plan) and not os.path.exists(plan + ".search")
+        assert "--device cpu" in run(*words, status=1)[1] and not os.path.exists(plan) and not os.path.exists(plan + ".search")
         return
     out, _ = run(*words, "--json")
     assert any(json.loads(line)["setting"] == "fp16" for line in out.splitlines()), out
