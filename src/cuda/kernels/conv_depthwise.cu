@@ -55,6 +55,17 @@ template <> struct two<uint8_t> {
     static __device__ __forceinline__ void store(void *to, int64_t at, float2 v) { two<__half>::store(to, at, v); }
 };
 
+template <> struct two<__nv_fp8_e4m3> {
+    typedef uint32_t bits;
+    static __device__ __forceinline__ uint32_t load(const char *from) {
+        return *reinterpret_cast<const uint16_t *>(from);
+    }
+    static __device__ __forceinline__ uint32_t outside(const cf_tensor &) { return 0; }
+    static __device__ __forceinline__ float2 unpack(const cf_tensor &, uint32_t bits) { return cf_from_two_e4m3(bits); }
+    static __device__ __forceinline__ float unit(const cf_tensor &t) { return t.scale; }
+    static __device__ __forceinline__ void store(void *to, int64_t at, float2 v) { two<__half>::store(to, at, v); }
+};
+
 template <typename T, cf_dtype WHOLE, int KERNEL, int STRIDE, int WIDE, int HIGH>
 __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     constexpr int SPAN = (WIDE - 1) * STRIDE + KERNEL, ROWS = (HIGH - 1) * STRIDE + KERNEL;
@@ -89,11 +100,11 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
         for (int s = 0; s < SPAN; s++) bits[s] = there >> s & 1 ? two<T>::load(in + (from + s * pixel_bytes)) : outside;
         from += row_bytes;
     };
-    bool bytes = a.out.dtype == CF_U8;
+    bool e4m3 = a.out.dtype == CF_E4M3, bytes = a.out.dtype == CF_U8 || e4m3;
     bool usual = (bytes || a.out.dtype == WHOLE) && a.vector_out && a.attr.act <= CF_ACT_RELU && !a.residual.data;
     float scale = a.attr.affine ? a.attr.scale : 1.f, shift = a.attr.affine ? a.attr.shift : 0.f;
     float least = a.attr.act == CF_ACT_RELU ? 0.f : -INFINITY;
-    if (bytes) scale /= a.out.scale, shift = shift / a.out.scale + a.out.zero;
+    if (bytes) scale /= a.out.scale, shift = shift / a.out.scale + (e4m3 ? 0 : a.out.zero);
     int64_t to = cf_at(a.out, n, oy, ox, c);
 
     float2 sum[HIGH][WIDE];
@@ -133,7 +144,7 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
                 int64_t at = to + q * a.out.row + p * a.out.pixel;
                 if (bytes)
                     *reinterpret_cast<uint16_t *>(static_cast<uint8_t *>(a.out.data) + at) =
-                        (uint16_t)cf_two_bytes(v.x, v.y);
+                        (uint16_t)(e4m3 ? cf_two_e4m3(v.x, v.y) : cf_two_bytes(v.x, v.y));
                 else
                     two<T>::store(a.out.data, at, v);
             }
@@ -151,6 +162,7 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     DEPTHWISE_OF(f16, __half, CF_F16, __VA_ARGS__)                                                                     \
     DEPTHWISE_OF(bf16, __nv_bfloat16, CF_BF16, __VA_ARGS__)                                                            \
     DEPTHWISE_OF(u8, uint8_t, CF_F16, __VA_ARGS__)                                                                     \
+    DEPTHWISE_OF(e4m3, __nv_fp8_e4m3, CF_F16, __VA_ARGS__)                                                             \
     DEPTHWISE_OF(f32, float, CF_F32, __VA_ARGS__)
 
 DEPTHWISE(3, 1, 4, 4, 5)
