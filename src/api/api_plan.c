@@ -22,7 +22,8 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
     if (options->threads < 0) return cf_fail(error, CFINE_ERROR_ARGUMENT, "threads: %d is negative", options->threads);
     if (options->calibration && !is_calibrated(options->precision))
         return cf_fail(error, CFINE_ERROR_ARGUMENT,
-                       "calibration %s: is for the precisions int8 and fp8 alone; ask for one of them too, or leave the calibration out",
+                       "calibration %s: is for the precisions int8 and fp8 alone; ask for one of them too, or leave "
+                       "the calibration out",
                        options->calibration);
     int on_gpu = options->device && !strncmp(options->device, "cuda", 4);
     switch (options->precision) {

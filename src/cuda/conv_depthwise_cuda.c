@@ -63,11 +63,11 @@ static double estimate(const cf_problem *problem, const block *b) {
         }                                                                                                              \
     }
 #define BLOCK(WIDE, HIGH)                                                                                              \
-    static const block block_##WIDE##x##HIGH = {{FUNCTIONS("f16", #WIDE "x" #HIGH),                                    \
-                                                 FUNCTIONS("bf16", #WIDE "x" #HIGH), FUNCTIONS("u8", #WIDE "x" #HIGH), \
-                                                 FUNCTIONS("f32", #WIDE "x" #HIGH), FUNCTIONS("e4m3", #WIDE "x" #HIGH)},                                   \
-                                                WIDE,                                                                  \
-                                                HIGH};                                                                 \
+    static const block block_##WIDE##x##HIGH = {                                                                       \
+        {FUNCTIONS("f16", #WIDE "x" #HIGH), FUNCTIONS("bf16", #WIDE "x" #HIGH), FUNCTIONS("u8", #WIDE "x" #HIGH),      \
+         FUNCTIONS("f32", #WIDE "x" #HIGH), FUNCTIONS("e4m3", #WIDE "x" #HIGH)},                                       \
+        WIDE,                                                                                                          \
+        HIGH};                                                                                                         \
     static void launch_##WIDE##x##HIGH(const cf_call *call, cf_cuda_queue *queue) {                                    \
         launch(call, queue, &block_##WIDE##x##HIGH);                                                                   \
     }                                                                                                                  \

@@ -15,7 +15,8 @@ static size_t packed_size_any(const cf_problem *problem) {
     return cf_conv_f32_packed_size(problem, 1) + units_bytes(problem);
 }
 
-// The weights of an int8 or E4M3 convolution have 8 bits whatever kernel runs it: what calibration finds holds for every device.
+// The weights of an int8 or E4M3 convolution have 8 bits whatever kernel runs it: what calibration finds holds for
+// every device.
 static void round_weights(const cf_problem *problem, float *weight) {
     size_t outputs = (size_t)problem->out[0].c, inputs = (size_t)problem->in[0].c;
     size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions on tensor cores fed by the copy engine, one kernel for each tile of CF_CONV_TMA_TILES and
-// CF_CONV_TMA_INT8_TILES: cuda/kernels/conv_tma.cu, conv_tma_int8.cu, conv_tma_e4m3.cu. Weights are packed as for the other matrix
-// kernels; of bytes, what the sums start from follows (conv_tma_args.h).
+// CF_CONV_TMA_INT8_TILES: cuda/kernels/conv_tma.cu, conv_tma_int8.cu, conv_tma_e4m3.cu. Weights are packed as for the
+// other matrix kernels; of bytes, what the sums start from follows (conv_tma_args.h).
 #include <string.h>
 
 #include "base/half.h"
@@ -37,9 +37,10 @@ static const char *refuse_ends(const cf_problem *problem, cf_dtype half, cf_dtyp
     for (int i = 0; i < problem->inputs; i++) { // the output, then the residual
         const cf_tensor *t = i ? &problem->in[1] : &problem->out[0];
         int each = cf_dtype_size(t->dtype) == 1 ? CHUNK : CHUNK / 2;
-        int known = t->dtype == half || t->dtype == byte || (byte == half && (t->dtype == CF_U8 || t->dtype == CF_E4M3));
-        if (t->dtype != problem->out[0].dtype || !known || t->c % each ||
-            t->pixel % each || !cf_conv_is_aligned(t) || !cf_conv_is_flat(t))
+        int known =
+            t->dtype == half || t->dtype == byte || (byte == half && (t->dtype == CF_U8 || t->dtype == CF_E4M3));
+        if (t->dtype != problem->out[0].dtype || !known || t->c % each || t->pixel % each || !cf_conv_is_aligned(t) ||
+            !cf_conv_is_flat(t))
             return "wants output and residual of bytes or 16 bits, in 16 bytes of channels, without gaps between rows";
     }
     return NULL;
@@ -145,7 +146,8 @@ static void pack_e4m3(const cf_problem *problem, void *packed) {
         uint8_t *to = (uint8_t *)packed + o * line;
         unit[o] = cf_conv_int8_step(problem, o);
         for (size_t i = 0; i < inputs * taps; i++)
-            to[i % taps * inputs + i / taps] = cf_f32_to_e4m3(cf_conv_int8_unit(problem, i / taps) * weight[i] / unit[o]);
+            to[i % taps * inputs + i / taps] =
+                cf_f32_to_e4m3(cf_conv_int8_unit(problem, i / taps) * weight[i] / unit[o]);
     }
 }
 

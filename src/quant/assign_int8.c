@@ -258,9 +258,8 @@ static cfine_status read_copy(cf_assignment *a, int32_t reader, int input, cfine
     cf_graph *graph = a->graph;
     int32_t output = graph->nodes[reader].output, source = graph->nodes[reader].inputs[input];
     if (a->copy[source] == CF_NONE) {
-        int32_t copy =
-            cf_graph_add(graph, CF_OP_COPY, NULL, &source, 1, NULL, 0, "%s.%s", cf_graph_producer(graph, source)->name,
-                         a->stored == CF_E4M3 ? "e4m3" : "u8");
+        int32_t copy = cf_graph_add(graph, CF_OP_COPY, NULL, &source, 1, NULL, 0, "%s.%s",
+                                    cf_graph_producer(graph, source)->name, a->stored == CF_E4M3 ? "e4m3" : "u8");
         if (copy == CF_NONE) return cf_graph_check(graph, err);
         move_last(graph, graph->values[source].node + 1);
         CF_TRY(set_range(a, copy, origin(graph, source), err));
@@ -353,6 +352,15 @@ static cfine_status write_down(cf_assignment *a, cfine_error *err) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+// Part of a token sequence: its images lie apart, and the kernels of E4M3 store images one behind the other.
+static int joins_tokens(const cf_graph *graph, int32_t value) {
+    for (int32_t i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i].input_count; k++)
+            if (graph->nodes[i].op == CF_OP_TOKENS && !graph->nodes[i].dead && graph->nodes[i].inputs[k] == value)
+                return 1;
+    return 0;
+}
+
 static cfine_status choose(cf_assignment *a, cfine_error *err) {
     cf_graph *graph = a->graph;
     int32_t found = 0;
@@ -361,6 +369,7 @@ static cfine_status choose(cf_assignment *a, cfine_error *err) {
         const cf_quant_operator *entry = cf_calibration_operator(a->calibration, graph->nodes[i].name);
         found += entry != NULL;
         a->chosen[i] = entry && entry->int8;
+        if (a->stored == CF_E4M3 && joins_tokens(graph, graph->nodes[i].output)) a->chosen[i] = 0;
     }
     if (found == a->calibration->operator_count) return CFINE_OK;
     for (int32_t i = 0; i < a->calibration->operator_count; i++) {

@@ -55,7 +55,8 @@ static cfine_status price_copies(price_list *list, double *sum, cfine_error *err
     for (int32_t v = 0; v < a->graph->value_count; v++) {
         if (a->share[v] <= 0) continue;
         const cf_value *value = &a->graph->values[v];
-        if (list->copies[v] < 0) CF_TRY(cf_price_copy(list->pricer, value, value->dtype, a->stored, &list->copies[v], err));
+        if (list->copies[v] < 0)
+            CF_TRY(cf_price_copy(list->pricer, value, value->dtype, a->stored, &list->copies[v], err));
         *sum += list->copies[v];
     }
     return CFINE_OK;

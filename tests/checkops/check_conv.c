@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cases of the convolution: the layers of every model size, every dtype, and shapes chosen to hurt.
 //
-// Tolerances. Weights of bf16, int8 and E4M3 cases are drawn from values which those formats hold exactly, so packing them
-// loses nothing and what remains is FP32 summation: products are exact in FP32, so the error of a sum of K terms is a
-// few 2^-24 * sum |a||b| however it is ordered. int8 sums are exact; their error is that of the final scaling.
+// Tolerances. Weights of bf16, int8 and E4M3 cases are drawn from values which those formats hold exactly, so packing
+// them loses nothing and what remains is FP32 summation: products are exact in FP32, so the error of a sum of K terms
+// is a few 2^-24 * sum |a||b| however it is ordered. int8 sums are exact; their error is that of the final scaling.
 #include "checkops/checkops.h"
 
 #include <math.h>
@@ -25,7 +25,9 @@ static void fill_units(const cf_problem *p, float *values) {
     int padded = p->attr.conv.pad_top + p->attr.conv.pad_left + p->attr.conv.pad_bottom + p->attr.conv.pad_right > 0;
     for (size_t c = 0; c < channels; c++) {
         values[c] = part_scale(p, c);
-        values[channels + c] = (float)(p->in[0].dtype == CF_E4M3 ? 0 : padded ? p->in[0].zero : (int)(c / 4 * 37 % 256));
+        values[channels + c] = (float)(p->in[0].dtype == CF_E4M3 ? 0
+                                       : padded                  ? p->in[0].zero
+                                                                 : (int)(c / 4 * 37 % 256));
     }
 }
 

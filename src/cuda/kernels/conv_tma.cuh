@@ -40,12 +40,8 @@ template <int COLUMNS> struct tma_product<__nv_fp8_e4m3, COLUMNS> {
     }
 };
 
-template <typename T> struct is_e4m3 {
-    static constexpr bool value = false;
-};
-template <> struct is_e4m3<__nv_fp8_e4m3> {
-    static constexpr bool value = true;
-};
+template <typename T> struct is_e4m3 { static constexpr bool value = false; };
+template <> struct is_e4m3<__nv_fp8_e4m3> { static constexpr bool value = true; };
 
 // Channels that a warp stores at once, and the bytes of such a piece: 16 pixels.
 __host__ __device__ constexpr int piece_width(int columns) {
@@ -110,21 +106,35 @@ __device__ __forceinline__ void start_sums(const cf_conv_tma_args &a, int (&sum)
         }
 }
 
-// The sums of a piece, WIDTH channels from o on, with the bias; of bytes in the units of each channel.
-template <bool UNITS, int WIDTH, typename S>
-__device__ __forceinline__ void add_bias(const cf_conv_tma_args &a, const S *sum, float (&v)[WIDTH / 2], int o) {
+// The sums of a piece, WIDTH channels from o on, with the bias.
+template <int WIDTH>
+__device__ __forceinline__ void add_bias(const cf_conv_tma_args &a, const float *sum, float (&v)[WIDTH / 2], int o) {
+    const float *bias = a.bias + o + threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int j = 0; j < WIDTH / 8; j++) {
+        float2 b = o + j * 8 < a.outputs ? *reinterpret_cast<const float2 *>(bias + j * 8) : float2{};
+#pragma unroll
+        for (int k = 0; k < 4; k++) v[4 * j + k] = sum[4 * j + k] + (k % 2 ? b.y : b.x);
+    }
+}
+
+// The same of sums of bytes, in the units of each channel.
+template <int WIDTH, typename S>
+__device__ __forceinline__ void add_scaled_bias(const cf_conv_tma_args &a, const S *sum, float (&v)[WIDTH / 2], int o) {
     const float *bias = a.bias + o + threadIdx.x % 4 * 2, *unit = a.unit + o + threadIdx.x % 4 * 2;
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++) {
         bool there = o + j * 8 < a.outputs;
         float2 b = there ? *reinterpret_cast<const float2 *>(bias + j * 8) : float2{};
-        float2 u = UNITS && there ? *reinterpret_cast<const float2 *>(unit + j * 8) : float2{};
+        float2 u = there ? *reinterpret_cast<const float2 *>(unit + j * 8) : float2{};
 #pragma unroll
-        for (int k = 0; k < 4; k++) {
-            float s = (float)sum[4 * j + k], plus = k % 2 ? b.y : b.x;
-            v[4 * j + k] = UNITS ? fmaf(s, k % 2 ? u.y : u.x, plus) : s + plus;
-        }
+        for (int k = 0; k < 4; k++) v[4 * j + k] = fmaf((float)sum[4 * j + k], k % 2 ? u.y : u.x, k % 2 ? b.y : b.x);
     }
+}
+
+template <int WIDTH>
+__device__ __forceinline__ void add_bias(const cf_conv_tma_args &a, const int *sum, float (&v)[WIDTH / 2], int o) {
+    add_scaled_bias<WIDTH>(a, sum, v, o);
 }
 
 // Adds the residual, which lies in the slot, and puts the piece there.
@@ -150,25 +160,45 @@ __device__ __forceinline__ void put_piece(const cf_conv_tma_args &a, float (&v)[
     }
 }
 
-// The same of bytes: v is in units of the output, from its zero point on.
-template <int WIDTH, bool E4M3>
-__device__ __forceinline__ void put_bytes(const cf_conv_tma_args &a, float (&v)[WIDTH / 2], unsigned char *slot) {
+// Where two channels of a piece of bytes lie: j and h as in put_bytes.
+template <int WIDTH> __device__ __forceinline__ uint16_t *two_bytes_of(unsigned char *slot, int j, int h) {
     int lane = threadIdx.x % 32;
+    return reinterpret_cast<uint16_t *>(slot + piece_place<WIDTH>(lane / 4 + h * 8, j / 2) + j % 2 * 8 + lane % 4 * 2);
+}
+
+// The same of bytes: v is in units of the output, from its zero point on.
+template <int WIDTH>
+__device__ __forceinline__ void put_bytes(const cf_conv_tma_args &a, float (&v)[WIDTH / 2], unsigned char *slot) {
     float base = (float)(CF_WHOLE + a.residual_zero);
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++)
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            uint16_t *at = reinterpret_cast<uint16_t *>(slot + piece_place<WIDTH>(lane / 4 + h * 8, j / 2) + j % 2 * 8 +
-                                                        lane % 4 * 2);
+            uint16_t *at = two_bytes_of<WIDTH>(slot, j, h);
             float low = v[4 * j + 2 * h], high = v[4 * j + 2 * h + 1];
             if (a.residual) {
                 uint32_t more = *at;
-                float2 two = E4M3 ? cf_from_two_e4m3(more)
-                                  : make_float2(cf_byte_less(more, 0, base), cf_byte_less(more, 1, base));
-                low = fmaf(two.x, a.residual_scale, low), high = fmaf(two.y, a.residual_scale, high);
+                low = fmaf(cf_byte_less(more, 0, base), a.residual_scale, low);
+                high = fmaf(cf_byte_less(more, 1, base), a.residual_scale, high);
             }
-            *at = (uint16_t)(E4M3 ? cf_two_e4m3(low, high) : cf_two_bytes(low, high));
+            *at = (uint16_t)cf_two_bytes(low, high);
+        }
+}
+
+// The same of E4M3.
+template <int WIDTH>
+__device__ __forceinline__ void put_e4m3(const cf_conv_tma_args &a, float (&v)[WIDTH / 2], unsigned char *slot) {
+#pragma unroll
+    for (int j = 0; j < WIDTH / 8; j++)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            uint16_t *at = two_bytes_of<WIDTH>(slot, j, h);
+            float low = v[4 * j + 2 * h], high = v[4 * j + 2 * h + 1];
+            if (a.residual) {
+                float2 more = cf_from_two_e4m3(*at);
+                low = fmaf(more.x, a.residual_scale, low), high = fmaf(more.y, a.residual_scale, high);
+            }
+            *at = (uint16_t)cf_two_e4m3(low, high);
         }
 }
 
@@ -186,7 +216,10 @@ template <typename T, int WIDTH, typename S>
 __device__ __forceinline__ void finish_piece(const cf_conv_tma_args &a, const S *sum, unsigned char *slot, int m,
                                              int o) {
     float v[WIDTH / 2];
-    add_bias<sizeof(T) == 1, WIDTH>(a, sum, v, o);
+    if (is_e4m3<T>::value)
+        add_scaled_bias<WIDTH>(a, sum, v, o);
+    else
+        add_bias<WIDTH>(a, sum, v, o);
     if (a.act == CF_ACT_RELU) {
 #pragma unroll
         for (int k = 0; k < WIDTH / 2; k++) v[k] = fmaxf(v[k], 0.f);
@@ -207,11 +240,11 @@ __device__ __forceinline__ void finish_piece(const cf_conv_tma_args &a, const S 
     }
 #pragma unroll
     for (int k = 0; k < WIDTH / 2; k++) v[k] = fmaf(v[k], a.scale, a.shift);
-    // Products of bytes store the type that they read, or 16 bits.
-    if (!is_e4m3<T>::value && a.out_bytes == CF_CONV_OUT_U8)
-        put_bytes<WIDTH, false>(a, v, slot);
-    else if ((sizeof(T) == 2 || is_e4m3<T>::value) && a.out_bytes == CF_CONV_OUT_E4M3)
-        put_bytes<WIDTH, true>(a, v, slot);
+    // Products of 16 bits store either type of bytes, those of bytes their own.
+    if (is_e4m3<T>::value ? a.out_bytes != 0 : sizeof(T) == 2 && a.out_bytes == CF_CONV_OUT_E4M3)
+        put_e4m3<WIDTH>(a, v, slot);
+    else if (!is_e4m3<T>::value && a.out_bytes)
+        put_bytes<WIDTH>(a, v, slot);
     else
         put_piece<typename tma_product<T, WIDTH>::half, WIDTH>(a, v, slot);
     cf_show_to_engines();
