@@ -4,9 +4,9 @@
 // A tile of the input is up to 16 neighbouring pixels times 64 bytes of channels, loaded straight from the activation
 // with its pixel stride; a tile of weights is 16 groups of a panel (conv_panel.h), which is already in tile order. Two
 // input tiles times two panels, a block, keep four tiles of sums, so that each load is used twice; with a single panel
-// four input tiles do, so that a product does not wait for the one before. All tiles of a
-// problem have one shape, set once: lines (all lines of an image together, where that fills tiles better) are cut into
-// equal tiles, the last of which overlaps its neighbour when they do not fit, and K runs into equal chunks.
+// four input tiles do, so that a product does not wait for the one before. All tiles of a problem have one shape, set
+// once: lines (all lines of an image together, where that fills tiles better) are cut into equal tiles, the last of
+// which overlaps its neighbour when they do not fit, and K runs into equal chunks.
 //
 // One load of 1 KB for each product is what the first cache delivers and the second does not, so that one operand must
 // stay in the first. That is the input: a block's pixels meet all panels before the next block's, while the weights
@@ -31,7 +31,7 @@ enum {
     CF_AMX_PART_BYTES = 32 << 10,     // of a part of it, beside sums that wait
     CF_AMX_FEW_WEIGHTS = 32 << 10,    // bytes that stay in the first cache beside the input
     CF_AMX_WEIGHT_BYTES = 1400 << 10, // of a thread's weights: what the second cache of 2 MB holds beside the rest
-    CF_AMX_WAITING_BYTES = 1 << 20,   // of sums that wait, in the second cache beside what they are made of
+    CF_AMX_WAITING_BYTES = 512 << 10, // of sums that wait, in the second cache beside what they are made of
     CF_AMX_MOST_AHEAD = 16,           // cache lines called for in a step
 };
 
@@ -58,12 +58,13 @@ typedef struct cf_amx_conv {
     int32_t weights_outside;     // 1: the order for large weights
     int64_t run;                 // blocks of pixels that meet a part of the weights before the next
     int32_t weights_stay;        // 1: they are loaded so that they stay in the first cache, 0: so that they pass it
+    int32_t input_stays;         // likewise
     int32_t store_pixels, store_turn;           // of the block before: written at a time, steps left out between
     int64_t line_width, lines, lines_per_image; // of the lines that tiles are cut from: the output's, or joined ones
     int64_t pitch;                              // positions from one output line to the next in such a line
     int64_t tiles_per_line, tiles, block; // tiles in a block, unless fewer are left: 4 with a single panel, else 2
     cf_amx_writer *write;
-    cf_amx_multiplier *const (*multiply)[CF_AMX_MOST_TILES][2]; // [weights stay][tiles - 1][panels - 1]
+    cf_amx_multiplier *const (*multiply)[2]; // [tiles - 1][panels - 1]
     // Of each step bytes from the first tap, and from the panel's first weight; the input that the line before did not
     // read, likewise.
     int32_t *offset, *weight_offset, *fresh, fresh_count;
@@ -143,14 +144,14 @@ static void cf_amx_shape(cf_amx_conv *p) {
     p->block = g->panels == 1 ? 4 : 2;
     int across = cf_amx_across(p);
     int64_t weights = p->g.panels * p->panel / across, input = cf_amx_block_bytes(p);
-    int64_t cuts =
-        g->panels > 4 && input > CF_AMX_INPUT_BYTES ? (input + CF_AMX_PART_BYTES - 1) / CF_AMX_PART_BYTES : 1;
+    int64_t cuts = g->panels > 4 && input > CF_AMX_INPUT_BYTES && weights > CF_AMX_WEIGHT_BYTES
+                       ? (input + CF_AMX_PART_BYTES - 1) / CF_AMX_PART_BYTES
+                       : 1;
     p->stretch = (int32_t)((p->steps + cuts - 1) / cuts);
     p->weights_outside = cuts > 1 && weights > CF_AMX_WEIGHT_BYTES;
-    p->run = 1;
-    if (p->weights_outside)
-        p->run = cf_least((p->tiles + 1) / 2, 1 + CF_AMX_WAITING_BYTES / (g->panels * CF_BLOCK_SUMS * 2 / across));
+    p->run = p->weights_outside ? 1 + CF_AMX_WAITING_BYTES / (g->panels * CF_BLOCK_SUMS * 2 / across) : 1;
     p->weights_stay = p->weights_outside || weights <= CF_AMX_FEW_WEIGHTS;
+    p->input_stays = !p->weights_outside;
     int32_t length = p->steps - (p->steps - 1) / p->stretch * p->stretch; // of the last part of K
     int32_t pixels = (int32_t)p->block * CF_TILE;
     p->store_pixels = (pixels + length - 1) / length;
@@ -340,7 +341,7 @@ typedef struct cf_amx_block {
     float *waiting;        // [tile][panel][16][16]
     cf_finished *finished; // where they go; NULL: to `waiting`
     cf_finished *before;   // the block before, to be written meanwhile
-    cf_amx_ahead ahead;
+    cf_amx_ahead ahead, ahead_too;
 } cf_amx_block;
 
 #define CF_AMX_DOT(use, sums, in, weight)                                                                              \
@@ -353,21 +354,21 @@ typedef struct cf_amx_block {
             _tile_dpbf16ps(sums, in, weight);                                                                          \
     } while (0)
 
-#define CF_AMX_LOAD_WEIGHTS(stay, tile, from)                                                                          \
+#define CF_AMX_LOAD(stays, tile, from, step)                                                                           \
     do {                                                                                                               \
-        if (stay)                                                                                                      \
-            _tile_loadd(tile, from, 64);                                                                               \
+        if (stays)                                                                                                     \
+            _tile_loadd(tile, from, step);                                                                             \
         else                                                                                                           \
-            _tile_stream_loadd(tile, from, 64);                                                                        \
+            _tile_stream_loadd(tile, from, step);                                                                      \
     } while (0)
 
 // One step of K. All loads come before the products, which wait for their operands only.
-CF_INLINE void cf_amx_one_product(cf_amx_product use, const char *a0, const char *a1, const char *weight, int64_t step,
-                                  int64_t panel, int tiles, int panels, int stay) {
-    CF_AMX_LOAD_WEIGHTS(stay, 6, weight);
-    _tile_loadd(4, a0, step);
-    if (panels > 1) CF_AMX_LOAD_WEIGHTS(stay, 7, weight + panel);
-    if (tiles > 1) _tile_loadd(5, a1, step);
+CF_INLINE void cf_amx_one_product(cf_amx_product use, const cf_amx_conv *p, const char *a0, const char *a1,
+                                  const char *weight, int tiles, int panels) {
+    CF_AMX_LOAD(p->weights_stay, 6, weight, 64);
+    CF_AMX_LOAD(p->input_stays, 4, a0, p->g.step);
+    if (panels > 1) CF_AMX_LOAD(p->weights_stay, 7, weight + p->panel, 64);
+    if (tiles > 1) CF_AMX_LOAD(p->input_stays, 5, a1, p->g.step);
     CF_AMX_DOT(use, 0, 4, 6);
     if (panels > 1) CF_AMX_DOT(use, 1, 4, 7);
     if (tiles > 1) CF_AMX_DOT(use, 2, 5, 6);
@@ -375,9 +376,10 @@ CF_INLINE void cf_amx_one_product(cf_amx_product use, const char *a0, const char
 }
 
 // One step of K of four tiles and one panel.
-CF_INLINE void cf_amx_four_products(cf_amx_product use, const cf_amx_block *b, int32_t offset, const char *weight,
-                                    int64_t step, int stay) {
-    CF_AMX_LOAD_WEIGHTS(stay, 6, weight);
+CF_INLINE void cf_amx_four_products(cf_amx_product use, const cf_amx_conv *p, const cf_amx_block *b, int32_t offset,
+                                    const char *weight) {
+    int64_t step = p->g.step;
+    CF_AMX_LOAD(p->weights_stay, 6, weight, 64);
     _tile_loadd(4, b->in[0] + offset, step);
     CF_AMX_DOT(use, 0, 4, 6);
     _tile_loadd(5, b->in[1] + offset, step);
@@ -406,9 +408,7 @@ CF_INLINE void cf_amx_four_products(cf_amx_product use, const cf_amx_block *b, i
     _tile_stored(tile, b->finished->sums + (row)*CF_TILE * CF_BLOCK_WIDTH + (panel)*CF_PANEL, CF_BLOCK_WIDTH * 4)
 
 // Sums of 1, 2 or 4 tiles of pixels and 1 or, unless there are 4 tiles, 2 panels.
-CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_block *b, int tiles, int panels,
-                               int stay) {
-    int64_t step = p->g.step, panel = p->panel;
+CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_block *b, int tiles, int panels) {
     cf_finished *before = b->before;
     if (b->start)
         CF_AMX_EACH_SUM(tiles, panels, CF_AMX_START);
@@ -417,11 +417,13 @@ CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_
     for (int s = b->first, last = b->last, turn = 0; s < last; s++) {
         const char *weight = b->weight + p->weight_offset[s];
         if (tiles == CF_AMX_MOST_TILES)
-            cf_amx_four_products(use, b, p->offset[s], weight, step, stay);
+            cf_amx_four_products(use, p, b, p->offset[s], weight);
         else
-            cf_amx_one_product(use, b->in[0] + p->offset[s], b->in[1] + p->offset[s], weight, step, panel, tiles,
-                               panels, stay);
+            cf_amx_one_product(use, p, b->in[0] + p->offset[s], b->in[1] + p->offset[s], weight, tiles, panels);
+        // Where no FP addition came for some 2,000 cycles, the next store of a tile was seen to take 800.
+        __asm__ volatile("vaddps %%zmm31, %%zmm31, %%zmm31" ::: "xmm31");
         if (b->ahead.all) cf_amx_call_ahead(&b->ahead);
+        if (b->ahead_too.all) cf_amx_call_ahead(&b->ahead_too);
         if (--turn < 0 && before->tile < before->tiles) {
             cf_amx_store_some(p, before, p->store_pixels);
             turn = p->store_turn;
@@ -435,25 +437,19 @@ CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_
     }
 }
 
-#define CF_AMX_MULTIPLY(name, use, tiles, panels, stay)                                                                \
+#define CF_AMX_MULTIPLY(name, use, tiles, panels)                                                                      \
     static __attribute__((noinline)) void name(const cf_amx_conv *p, cf_amx_block *b) {                                \
-        cf_amx_multiply(use, p, b, tiles, panels, stay);                                                               \
+        cf_amx_multiply(use, p, b, tiles, panels);                                                                     \
     }
-// All of a kind of product, and a table of them: [weights stay][tiles - 1][panels - 1].
+// All of a kind of product, and a table of them: [tiles - 1][panels - 1].
 #define CF_AMX_MULTIPLIES(name, use)                                                                                   \
-    CF_AMX_MULTIPLY(name##_110, use, 1, 1, 0)                                                                          \
-    CF_AMX_MULTIPLY(name##_120, use, 1, 2, 0)                                                                          \
-    CF_AMX_MULTIPLY(name##_210, use, 2, 1, 0)                                                                          \
-    CF_AMX_MULTIPLY(name##_220, use, 2, 2, 0)                                                                          \
-    CF_AMX_MULTIPLY(name##_410, use, 4, 1, 0)                                                                          \
-    CF_AMX_MULTIPLY(name##_111, use, 1, 1, 1)                                                                          \
-    CF_AMX_MULTIPLY(name##_121, use, 1, 2, 1)                                                                          \
-    CF_AMX_MULTIPLY(name##_211, use, 2, 1, 1)                                                                          \
-    CF_AMX_MULTIPLY(name##_221, use, 2, 2, 1)                                                                          \
-    CF_AMX_MULTIPLY(name##_411, use, 4, 1, 1)                                                                          \
-    static cf_amx_multiplier *const name[2][CF_AMX_MOST_TILES][2] = {                                                  \
-        {{name##_110, name##_120}, {name##_210, name##_220}, {0}, {name##_410}},                                       \
-        {{name##_111, name##_121}, {name##_211, name##_221}, {0}, {name##_411}}};
+    CF_AMX_MULTIPLY(name##_11, use, 1, 1)                                                                              \
+    CF_AMX_MULTIPLY(name##_12, use, 1, 2)                                                                              \
+    CF_AMX_MULTIPLY(name##_21, use, 2, 1)                                                                              \
+    CF_AMX_MULTIPLY(name##_22, use, 2, 2)                                                                              \
+    CF_AMX_MULTIPLY(name##_41, use, 4, 1)                                                                              \
+    static cf_amx_multiplier *const name[CF_AMX_MOST_TILES][2] = {                                                     \
+        {name##_11, name##_12}, {name##_21, name##_22}, {0}, {name##_41}};
 
 // What a member of the team is at.
 typedef struct {
@@ -492,7 +488,7 @@ static void cf_amx_one_block(cf_amx_work *w, int panel, int panel_last, float *w
     b->waiting = waiting;
     b->finished = ends ? now : NULL;
     b->before = &w->finished[w->turn ^ 1];
-    p->multiply[p->weights_stay][w->tiles - 1][panels - 1](p, b);
+    p->multiply[w->tiles - 1][panels - 1](p, b);
     if (!ends) return;
     memcpy(now->place, w->place, sizeof now->place);
     now->panel = panel, now->panels = panels, now->tiles = w->tiles, now->tile = -1, now->done = 0;
@@ -548,26 +544,50 @@ static void cf_amx_by_pixels(cf_amx_work *w, const cf_amx_share *share, float *w
     }
 }
 
+// The weights of the pair of panels behind `panel`, for the part of K at work.
+static void cf_amx_call_for_weights(cf_amx_work *w, int panel, int panel_last, int64_t blocks) {
+    const cf_amx_conv *p = w->p;
+    const char *next = (const char *)p->call->packed + (panel + 2) * p->panel;
+    w->block.ahead = (cf_amx_ahead){.base = next,
+                                    .then = next + p->panel,
+                                    .stride = 64,
+                                    .places = CF_TILE,
+                                    .offset = p->weight_offset + w->block.first,
+                                    .count = panel + 3 < panel_last ? w->block.last - w->block.first : 0,
+                                    .a_step = cf_amx_a_step(2 * CF_TILE, blocks)};
+    cf_amx_begin_ahead(&w->block.ahead);
+}
+
+// What part `turn` of `turns` of the pixels of a run has in the next part of K; where that is other channels of the
+// same pixels.
+static void cf_amx_call_for_part(cf_amx_work *w, const cf_amx_place *begin, int64_t tiles, int turn, int turns) {
+    const cf_amx_conv *p = w->p;
+    int first = w->block.last, last = (int)cf_least(first + p->stretch, p->steps);
+    int64_t pixels = tiles * p->rows, from = pixels * turn / turns, to = pixels * (turn + 1) / turns;
+    w->block.ahead_too = (cf_amx_ahead){.base = cf_amx_input(p, begin) + from * p->g.step,
+                                        .stride = p->g.step,
+                                        .places = (int32_t)(to - from),
+                                        .offset = p->offset + first,
+                                        .count = p->g.rows * p->g.cols == 1 && to > from ? last - first : 0,
+                                        .a_step = cf_amx_a_step(to - from, (tiles + 1) / 2)};
+    cf_amx_begin_ahead(&w->block.ahead_too);
+}
+
 // Weights outside: in each run of pixels, for each part of K, a pair of panels meets all blocks, while the next pair's
-// weights are called for.
+// weights and the next part's input are called for.
 static void cf_amx_by_weights(cf_amx_work *w, const cf_amx_share *share, float *waiting) {
     const cf_amx_conv *p = w->p;
-    for (int64_t begin = share->tile; begin < share->tile_last; begin += 2 * p->run) {
-        int64_t end = cf_least(begin + 2 * p->run, share->tile_last), blocks = (end - begin + 1) / 2;
+    int64_t all = (share->tile_last - share->tile + 1) / 2, runs = (all + p->run - 1) / p->run;
+    int turns = (share->panel_last - share->panel + 1) / 2;
+    for (int64_t run = 0; run < runs; run++) { // of equal lengths
+        int64_t begin = share->tile + all * run / runs * 2;
+        int64_t end = cf_least(share->tile + all * (run + 1) / runs * 2, share->tile_last);
         for (int first = 0; first < p->steps; first += p->stretch) {
-            int last = (int)cf_least(first + p->stretch, p->steps);
-            w->block.first = first, w->block.last = last;
-            for (int panel = share->panel; panel < share->panel_last; panel += 2) {
+            w->block.first = first, w->block.last = (int)cf_least(first + p->stretch, p->steps);
+            for (int panel = share->panel, turn = 0; panel < share->panel_last; panel += 2, turn++) {
                 cf_amx_place at = cf_amx_place_of(p, begin);
-                const char *next = (const char *)p->call->packed + (panel + 2) * p->panel;
-                w->block.ahead = (cf_amx_ahead){.base = next,
-                                                .then = next + p->panel,
-                                                .stride = 64,
-                                                .places = CF_TILE,
-                                                .offset = p->weight_offset + first,
-                                                .count = panel + 3 < share->panel_last ? last - first : 0,
-                                                .a_step = cf_amx_a_step(2 * CF_TILE, blocks)};
-                cf_amx_begin_ahead(&w->block.ahead);
+                cf_amx_call_for_weights(w, panel, share->panel_last, (end - begin + 1) / 2);
+                cf_amx_call_for_part(w, &at, end - begin, turn, turns);
                 for (int64_t tile = begin; tile < end; tile += 2) {
                     cf_amx_take_block(w, tile, end, &at);
                     cf_amx_one_block(w, panel, share->panel_last,
@@ -588,7 +608,7 @@ static void cf_amx_configure(const cf_amx_conv *p) {
 
 // quantised: sums are int32, to be scaled.
 static inline void cf_amx_run(cf_amx_conv *p, const cf_team *team,
-                              cf_amx_multiplier *const multiply[2][CF_AMX_MOST_TILES][2], int quantised) {
+                              cf_amx_multiplier *const multiply[CF_AMX_MOST_TILES][2], int quantised) {
     if (p->g.lines == 0 || p->g.width == 0) return;
     cf_amx_shape(p);
     p->multiply = multiply;
@@ -602,6 +622,7 @@ static inline void cf_amx_run(cf_amx_conv *p, const cf_team *team,
     cf_amx_work w;
     w.p = p;
     w.turn = 0;
+    w.block.ahead_too.all = 0;
     for (int i = 0; i < 2; i++) w.finished[i].tile = w.finished[i].tiles = w.finished[i].done = 0;
     float *waiting = (float *)p->call->scratch + team->thread * cf_amx_waiting(p);
     if (p->weights_outside)
