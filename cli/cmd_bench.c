@@ -33,7 +33,7 @@ static const char *const sweeps[] = {"none", "batch", "queries", NULL};
 
 static const cli_option options[] = {
     CLI_MODEL_OPTION_MODEL(bench_args, model),
-    {"precision", 'p', "P,...", "precisions: fp32, bf16, fp16, int8 (default: fp32)", CLI_TEXT,
+    {"precision", 'p', "P,...", "precisions: fp32, bf16, fp16, int8, fp8 (default: fp32)", CLI_TEXT,
      offsetof(bench_args, precisions)},
     {"batch", 'b', "N,...", "images per run (default: 1)", CLI_TEXT, offsetof(bench_args, batches)},
     {"queries", 'q', "N,...", "object queries (default: as trained)", CLI_TEXT, offsetof(bench_args, queries)},
@@ -404,10 +404,11 @@ static int read_lists(bench *run) {
                                  "--queries and --sweep");
     if (status == CLI_OK) status = check_picture_names(args);
     lists->calibrations = args->calibrations;
-    int int8 = args->table;
-    for (int i = 0; i < lists->precisions.count; i++) int8 |= CFINE_FP32 + lists->precisions.items[i] == CFINE_INT8;
-    if (status == CLI_OK && args->calibrations.count && !int8)
-        status = cli_usage(verb, "--calibration is for precision int8 alone: --precision int8, or leave it out");
+    int calibrated = args->table;
+    for (int i = 0; i < lists->precisions.count; i++)
+        calibrated |= CFINE_FP32 + lists->precisions.items[i] >= CFINE_INT8;
+    if (status == CLI_OK && args->calibrations.count && !calibrated)
+        status = cli_usage(verb, "--calibration is for precisions int8 and fp8 alone: ask for one, or leave it out");
     if (status == CLI_OK && args->json && (args->markdown || args->profile))
         status = cli_usage(verb, "--json goes with neither --markdown nor --profile");
     return status;

@@ -54,6 +54,8 @@ static const cli_option options[] = {
      offsetof(optimize_args, calibration_images), .completion = CLI_COMPLETE_FOLDERS},
     {"threads", 't', "N", "threads (default: one for each core)", CLI_INT, offsetof(optimize_args, model.threads),
      .least = 1, .most = 1024},
+    {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)", CLI_TEXT,
+     offsetof(optimize_args, model.device)},
     {"cpu", 0, "LEVEL",
      "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)", CLI_CHOICE,
      offsetof(optimize_args, model.cpu), .choices = cli_cpu_levels},
@@ -182,8 +184,8 @@ static char *describe_search(const optimize_args *args, const opt_search *search
     cli_print_json_text(stream, search->info.source);
     fprintf(stream, ",\"answer\":\"%.5g\",\"data\":\"%s\",\"images\":", answer, hash);
     cli_print_json_text(stream, search->images);
-    fprintf(stream, ",\"cpu\":");
-    cli_print_json_text(stream, search->cpu);
+    fprintf(stream, ",\"machine\":");
+    cli_print_json_text(stream, search->machine);
     fprintf(stream, ",\"features\":\"%s\",\"threads\":%d,\"objective\":\"%s\",\"calibrations\":[", search->features,
             search->model_args.threads, objectives[search->throughput]);
     for (int i = 0; i < args->calibrations.count; i++) {
@@ -210,6 +212,7 @@ static cfine_status make_calibration(opt_search *search, cfine_range_method meth
         wanted.method = method;
         wanted.judged = -1; // the search judges for itself
         wanted.threads = search->model_args.threads;
+        wanted.device = search->model_args.device;
         cli_note("Calibrating int8 with %zu pictures (%s).", pictures->count, name);
         status =
             cfine_calibrate(search->model, (const char *const *)pictures->paths, pictures->count, &wanted, path, error);
@@ -256,16 +259,26 @@ static cfine_status make_calibrations(opt_search *search, const optimize_args *a
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+// What the measurements are of: a CPU, or a GPU that must be there.
+static cfine_status find_machine(opt_search *search, cfine_error *error) {
+    const char *device = search->model_args.device;
+    search->on_gpu = device && strncmp(device, "cuda", 4) == 0;
+    if (search->on_gpu)
+        return cfine_gpu_describe(device[4] ? atoi(device + 5) : 0, search->machine, sizeof search->machine, error);
+    cfine_cpu_model(search->machine, sizeof search->machine);
+    cfine_cpu_features(search->features, sizeof search->features);
+    return CFINE_OK;
+}
+
 static cfine_status open_search(opt_search *search, const optimize_args *args, cfine_error *error) {
     cfine_open_options unused;
     cfine_status status = cli_open_options(&search->model_args, &unused, error); // --cpu
+    if (status == CFINE_OK) status = find_machine(search, error);
     if (status == CFINE_OK) status = cfine_model_open(search->model_args.model, &search->model, error);
     search->info = CFINE_INIT(cfine_model_info);
     if (status == CFINE_OK) status = cfine_model_get_info(search->model, &search->info, error);
     if (status == CFINE_OK) status = read_data(search, error);
     if (status != CFINE_OK) return status;
-    cfine_cpu_model(search->cpu, sizeof search->cpu);
-    cfine_cpu_features(search->features, sizeof search->features);
     list_values(search);
     search->folder = cli_format("%s.search", search->output);
     if (mkdir(search->folder, 0777) != 0 && errno != EEXIST)
@@ -281,7 +294,7 @@ static cfine_status open_search(opt_search *search, const optimize_args *args, c
     if (search->log.resumed)
         cli_note("%s: going on with %zu measurements of an earlier search.", search->log.path, search->log.resumed);
     status = make_calibrations(search, args, error);
-    search->lowest = search->calibration_count ? OPT_INT8 : OPT_BF16;
+    search->lowest = search->calibration_count ? OPT_INT8 : OPT_HALF;
     opt_setting base = {.level = OPT_FP32, .calibration = -1, .batch = 1};
     cfine_plan *plan = NULL;
     if (status == CFINE_OK) status = opt_build(search, &base, -1, &plan, error);
@@ -301,7 +314,7 @@ static cfine_status save_plan(const opt_search *search, cfine_error *error) {
     measured.milliseconds = best->milliseconds;
     const char *slash = strrchr(search->data, '/');
     snprintf(measured.data, sizeof measured.data, "%s", slash ? slash + 1 : search->data);
-    snprintf(measured.machine, sizeof measured.machine, "%s", search->cpu);
+    snprintf(measured.machine, sizeof measured.machine, "%s", search->machine);
     cfine_plan *plan;
     cfine_status status = opt_build(search, &best->setting, -1, &plan, error);
     if (status != CFINE_OK) return status;

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const cli_precision_choices[] = {"default", "fp32", "bf16", "fp16", "int8", NULL};
-const char *const cli_precisions[] = {"fp32", "bf16", "fp16", "int8", NULL};
+const char *const cli_precision_choices[] = {"default", "fp32", "bf16", "fp16", "int8", "fp8", NULL};
+const char *const cli_precisions[] = {"fp32", "bf16", "fp16", "int8", "fp8", NULL};
 const char *const cli_cpu_levels[] = {"native", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx", NULL};
 const char *const cli_auto[] = {"auto", NULL};
 

@@ -36,14 +36,14 @@ extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
     {"precision",                                                                                                       \
      'p',                                                                                                               \
      "P",                                                                                                               \
-     "precision of the network: fp32, bf16, fp16 or int8 (default: fp32, or the plan's)",                               \
+     "precision of the network: fp32, bf16, fp16, int8 or fp8 (default: fp32, or the plan's)",                          \
      CLI_CHOICE,                                                                                                        \
      offsetof(type, member.precision),                                                                                  \
      .choices = cli_precision_choices},                                                                                 \
         {"calibration",                                                                                                 \
          0,                                                                                                             \
          "FILE",                                                                                                        \
-         "ranges for int8, as cfine calibrate writes them",                                                             \
+         "ranges for int8 and fp8, as cfine calibrate writes them",                                                     \
          CLI_TEXT,                                                                                                      \
          offsetof(type, member.calibration),                                                                            \
          .completion = CLI_COMPLETE_FILES},                                                                             \

@@ -13,7 +13,7 @@ static int handle_page(serve_request *request) {
 }
 
 static const char *precision_name(cfine_precision precision) {
-    static const char *const names[] = {"fp32", "fp32", "bf16", "fp16", "int8"};
+    static const char *const names[] = {"fp32", "fp32", "bf16", "fp16", "int8", "fp8"};
     return names[precision];
 }
 

@@ -215,7 +215,7 @@ static cfine_status open_plan(const char *path, const cfine_plan_options *option
 
 static triton_error *open_from_config(triton_model *model, json_t *config, bool complete, loaded_model *out) {
     static const char *const kinds[] = {"complete", "raw", NULL};
-    static const char *const precisions[] = {"default", "fp32", "bf16", "fp16", "int8", NULL};
+    static const char *const precisions[] = {"default", "fp32", "bf16", "fp16", "int8", "fp8", NULL};
     int kind = KIND_COMPLETE, precision = 0, max_batch;
     cfine_plan_options options = CFINE_INIT(cfine_plan_options);
     char path[PATH_SIZE];

@@ -2,7 +2,7 @@
 #include "bench_plan.h"
 
 // Indices into cli_precisions.
-enum { FP32 = 0, BF16 = 1, FP16 = 2, INT8 = 3 };
+enum { FP32 = 0, BF16 = 1, FP16 = 2, INT8 = 3 /* and fp8 behind it */ };
 
 static int add(const bench_row *row, bench_row *rows, int *count) {
     if (*count == BENCH_MOST_ROWS) return 0;
@@ -10,9 +10,9 @@ static int add(const bench_row *row, bench_row *rows, int *count) {
     return 1;
 }
 
-// One row, or for int8 of cfine one a calibration.
+// One row, or for int8 and fp8 of cfine one a calibration.
 static int add_calibrated(const bench_row *row, const cli_texts *calibrations, bench_row *rows, int *count) {
-    if (row->engine != BENCH_CFINE || row->precision != INT8 || !calibrations->count) return add(row, rows, count);
+    if (row->engine != BENCH_CFINE || row->precision < INT8 || !calibrations->count) return add(row, rows, count);
     for (int i = 0; i < calibrations->count; i++) {
         bench_row one = *row;
         one.calibration = calibrations->items[i];

@@ -11,18 +11,25 @@
 #include "percentile.h"
 #include "progress.h"
 
-static const char *const level_names[] = {"int8", "bf16", "fp32"};
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Settings
 
+cfine_precision opt_precision(const opt_search *search, opt_level level) {
+    if (level == OPT_HALF) return search->on_gpu ? CFINE_FP16 : CFINE_BF16;
+    return level == OPT_INT8 ? CFINE_INT8 : CFINE_FP32;
+}
+
+const char *opt_level_name(const opt_search *search, opt_level level) {
+    return cli_precision_choices[opt_precision(search, level)];
+}
+
 void opt_describe(const opt_search *search, const opt_setting *setting, char *text, size_t size) {
-    int used = snprintf(text, size, "%s", level_names[setting->level]);
+    int used = snprintf(text, size, "%s", opt_level_name(search, setting->level));
     if (setting->level == OPT_INT8 && setting->calibration >= 0)
         used += snprintf(text + used, size - (size_t)used, " (%s)", search->calibration_names[setting->calibration]);
     if (setting->raised)
         used += snprintf(text + used, size - (size_t)used, ", %d of %d operators in %s", setting->raised,
-                         search->operator_count, level_names[setting->level + 1]);
+                         search->operator_count, opt_level_name(search, setting->level + 1));
     if (setting->queries)
         used += snprintf(text + used, size - (size_t)used, ", %d queries", search->queries[setting->queries]);
     if (setting->layers)
@@ -48,12 +55,11 @@ static void make_key(const opt_search *search, const opt_setting *setting, int a
 
 cfine_status opt_build(const opt_search *search, const opt_setting *setting, int also, cfine_plan **out,
                        cfine_error *error) {
-    static const cfine_precision precisions[] = {CFINE_INT8, CFINE_BF16, CFINE_FP32};
     cfine_open_options options;
     cfine_status status = cli_open_options(&search->model_args, &options, error);
     if (status != CFINE_OK) return status;
     cfine_plan_options *plan = &options.plan;
-    plan->precision = precisions[setting->level];
+    plan->precision = opt_precision(search, setting->level);
     plan->batch = setting->batch;
     plan->queries = setting->queries ? search->queries[setting->queries] : 0;
     plan->decoder_layers = setting->layers ? search->layers[setting->layers] : 0;
@@ -64,7 +70,7 @@ cfine_status opt_build(const opt_search *search, const opt_setting *setting, int
     for (int i = 0; i < search->operator_count && setting->level < OPT_FP32; i++)
         if (i < setting->raised || i == also)
             raised[plan->operator_count++] =
-                (cfine_operator_precision){search->operators[i].name, precisions[setting->level + 1]};
+                (cfine_operator_precision){search->operators[i].name, opt_precision(search, setting->level + 1)};
     plan->operators = raised;
     status = cfine_plan_build(search->model, plan, out, error);
     free(raised);
@@ -169,10 +175,12 @@ static cfine_status open_timed(const opt_search *search, const opt_setting *sett
     return status;
 }
 
-static cfine_status take_turn(timed *row, const float *pixels, int batch, cfine_error *error) {
+static cfine_status take_turn(const opt_search *search, timed *row, const float *pixels, int batch,
+                              cfine_error *error) {
     for (int k = -1; k < RUNS_A_TURN && row->count < MOST_RUNS; k++) { // the first of a turn warms the caches
         double start = cli_seconds();
-        cfine_status status = cfine_session_run(row->session, pixels, batch, NULL, NULL, error);
+        const float *given = search->on_gpu && k >= 0 ? NULL : pixels; // those of the first run are on the GPU then
+        cfine_status status = cfine_session_run(row->session, given, batch, NULL, NULL, error);
         if (status != CFINE_OK) return status;
         if (k >= 0) row->milliseconds[row->count++] = (cli_seconds() - start) * 1e3;
     }
@@ -188,7 +196,7 @@ static cfine_status take_turns(const opt_search *search, timed *rows, opt_result
     double end = cli_seconds() + seconds;
     while (status == CFINE_OK && rows[0].count < MOST_RUNS && (cli_seconds() < end || rows[0].count < LEAST_RUNS))
         for (int i = 0; i < count && status == CFINE_OK; i++)
-            status = take_turn(&rows[i], pixels, results[i]->setting.batch, error);
+            status = take_turn(search, &rows[i], pixels, results[i]->setting.batch, error);
     free(pixels);
     return status;
 }

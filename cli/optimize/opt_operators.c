@@ -56,11 +56,10 @@ static int by_worth(const void *a, const void *b) {
 }
 
 static void list_operators(opt_search *search, const profiled *base) {
-    static const cfine_precision precisions[] = {CFINE_INT8, CFINE_BF16, CFINE_FP32};
     search->operators = cli_alloc(base->count + 1, sizeof *search->operators);
     for (size_t i = 0; i < base->count; i++) {
         const cfine_step_time *step = &base->steps[i];
-        if (step->precision != precisions[search->lowest] || step->flops <= 0) continue;
+        if (step->precision != opt_precision(search, search->lowest) || step->flops <= 0) continue;
         search->operators[search->operator_count++] =
             (opt_operator){.name = cli_format("%s", step->name), .flops = step->flops};
     }

@@ -198,10 +198,11 @@ static void put_summary(FILE *page, const opt_search *search) {
     snprintf(text, sizeof text, "%+.2f %%", 0 - 100 * opt_lost(search, best, OPT_ALL));
     put_card(page, text, "of the AP of FP32");
     fprintf(page,
-            "</div>\n<p class=\"grey\">%s, %d threads (%s). %d pictures: %d to choose with, the other %d to confirm. "
+            "</div>\n<p class=\"grey\">%s, %d threads%s%s%s. %d pictures: %d to choose with, the other %d to confirm. "
             "FP32 as "
             "trained: AP %.4f, %.2f ms.</p>\n",
-            search->cpu, search->model_args.threads ? search->model_args.threads : cfine_cpu_count(), search->features,
+            search->machine, search->model_args.threads ? search->model_args.threads : cfine_cpu_count(),
+            search->on_gpu ? "" : " (", search->on_gpu ? "" : search->features, search->on_gpu ? "" : ")",
             search->parts[OPT_ALL].limit, search->parts[OPT_CHOOSE].limit, search->parts[OPT_CONFIRM].limit,
             base->score[OPT_ALL].ap, base->milliseconds);
     if (search->stopped)
@@ -272,7 +273,6 @@ static void put_rows(FILE *page, const opt_search *search, int uniform) {
 }
 
 static void put_operators(FILE *page, const opt_search *search) {
-    static const char *const names[] = {"int8", "bf16", "FP32"};
     const opt_result *best = chosen_of(search);
     int raised = best->setting.level == search->lowest ? best->setting.raised : 0;
     if (!search->operator_count) return;
@@ -280,7 +280,7 @@ static void put_operators(FILE *page, const opt_search *search) {
             "<h2>Operators</h2>\n<p class=\"grey\">What raising one operator from %s to %s brings (distance of the "
             "detections from FP32's, in thousandths; all of them together: %.2f) and costs in time. The %d best of %d; "
             "dark: raised in the plan that was chosen.</p>\n",
-            names[search->lowest], names[search->lowest + 1], 1e3 * search->harm,
+            opt_level_name(search, search->lowest), opt_level_name(search, search->lowest + 1), 1e3 * search->harm,
             search->operator_count < MOST_BARS ? search->operator_count : MOST_BARS, search->operator_count);
     draw_bar bars[MOST_BARS];
     int count = 0;

@@ -73,19 +73,20 @@ static cfine_status add_result(opt_search *search, const opt_setting *setting, i
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-// The number of images a run that is fastest in bf16: other precisions like the same.
+// The number of images a run that is fastest in 16 bits: other precisions like the same.
 static cfine_status choose_batch(opt_search *search, int *batch, cfine_error *error) {
-    static const int batches[] = {1, 2, 4, 8, 16};
+    static const int batches[] = {1, 2, 4, 8, 16, 32};
+    int count = search->on_gpu ? CLI_COUNT(batches) : CLI_COUNT(batches) - 1;
     opt_result rows[CLI_COUNT(batches)], *list[CLI_COUNT(batches)];
     *batch = 1;
     if (!search->throughput) return CFINE_OK;
-    for (size_t i = 0; i < CLI_COUNT(batches); i++) {
-        rows[i] = (opt_result){.setting = {.level = OPT_BF16, .calibration = -1, .batch = batches[i]}};
+    for (int i = 0; i < count; i++) {
+        rows[i] = (opt_result){.setting = {.level = OPT_HALF, .calibration = -1, .batch = batches[i]}};
         list[i] = &rows[i];
     }
-    cfine_status status = opt_measure_times(search, list, (int)CLI_COUNT(batches), 4, 0, error);
+    cfine_status status = opt_measure_times(search, list, count, 4, 0, error);
     double best = INFINITY;
-    for (size_t i = 0; i < CLI_COUNT(batches) && status == CFINE_OK; i++) {
+    for (int i = 0; i < count && status == CFINE_OK; i++) {
         cli_note("  batch %-2d %8.1f images/s", batches[i], batches[i] * 1e3 / rows[i].milliseconds);
         if (rows[i].share < best * 0.99) best = rows[i].share, *batch = batches[i];
     }
@@ -229,7 +230,7 @@ cfine_status opt_run(opt_search *search, cfine_error *error) {
     if (status == CFINE_OK) cli_note("One precision for the whole network:");
     if (status == CFINE_OK) status = measure_precisions(search, batch, error);
     if (status == CFINE_OK) cli_note("One other knob turned:");
-    if (status == CFINE_OK) status = measure_knobs(search, OPT_BF16, -1, batch, error);
+    if (status == CFINE_OK) status = measure_knobs(search, OPT_HALF, -1, batch, error);
     int int8 = status == CFINE_OK ? best_plain_int8(search) : -1;
     opt_setting lowest = {.level = search->lowest, .calibration = -1, .batch = 1};
     if (int8 >= 0) {

@@ -19,7 +19,7 @@
 #include "model_args.h"
 
 // Precisions of operators, the fastest first.
-typedef enum opt_level { OPT_INT8, OPT_BF16, OPT_FP32, OPT_LEVELS } opt_level;
+typedef enum opt_level { OPT_INT8, OPT_HALF /* bf16, on a GPU fp16 */, OPT_FP32, OPT_LEVELS } opt_level;
 
 enum { OPT_MOST_VALUES = 8, OPT_MOST_CALIBRATIONS = 8, OPT_MOST_RESULTS = 256 };
 
@@ -82,7 +82,8 @@ typedef struct opt_search {
 
     cfine_model *model;
     cfine_model_info info;
-    char cpu[128], features[256];
+    int on_gpu;
+    char machine[128], features[256]; // features: of a CPU
     coco_dataset parts[OPT_PARTS];
     cli_label_map labels;
     opt_reference *reference;
@@ -127,6 +128,10 @@ void opt_log_close(opt_log *log); // an empty one is removed
 
 // ---------------------------------------------------------------------------------------------------------------------
 // opt_measure.c
+
+// What a level is where the search runs.
+const char *opt_level_name(const opt_search *search, opt_level level);
+cfine_precision opt_precision(const opt_search *search, opt_level level);
 
 // "int8 entropy, 12 operators in bf16, 100 queries, 2 layers, 512x512": only what is not as trained.
 void opt_describe(const opt_search *search, const opt_setting *setting, char *text, size_t size);

@@ -127,7 +127,8 @@ typedef enum cfine_precision {
     CFINE_FP32 = 1,              // FP32 accuracy
     CFINE_BF16 = 2,              // bf16 matrix products and activations, FP32 where the boxes are made
     CFINE_FP16 = 3,              // GPU only: like bf16, with fp16
-    CFINE_INT8 = 4               // int8 with calibrated ranges
+    CFINE_INT8 = 4,              // int8 with calibrated ranges
+    CFINE_FP8 = 5                // GPU of compute capability 9.0 only: like int8, with floating point of 8 bits (E4M3)
 } cfine_precision;
 
 // An operator of the network (cfine_step_time.name; a name that ends in '*' means all that begin so) and its precision.
@@ -150,13 +151,13 @@ typedef struct cfine_plan_options {
     int decoder_layers;      // decoder layers to run; 0: all
     int threads;             // threads to tune for; 0: all cores
     int reference;           // 1: plain C kernels and no graph passes: slow, the definition of right
-    const char *calibration; // path of a calibration file, for int8 alone; NULL: none
+    const char *calibration; // path of a calibration file, for int8 and fp8 alone; NULL: none
     const char *device;      // "cpu", "cuda", "cuda:1" (a GPU by number); NULL: "cpu"
     // Operators to keep in a higher precision than `precision`; a lower one changes nothing. Operators that read the
     // same values share theirs. NULL: none.
     const cfine_operator_precision *operators;
     size_t operator_count;
-    int random_ranges; // 1: int8 without a calibration takes ranges of random pixels: for timing, not for use
+    int random_ranges; // 1: int8 or fp8 without a calibration takes ranges of random pixels: for timing, not for use
     int tune; // 1: time the kernels that could run each step and take the fastest (seconds); 0: the usual order
 } cfine_plan_options;
 
@@ -244,7 +245,7 @@ typedef struct cfine_plan_info {
     int64_t weight_bytes;    // packed, shared by all sessions
     int64_t workspace_bytes; // per session; on a CPU threads that take images side by side have most of it each
     double flops;            // of one image
-    int random_ranges;       // 1: int8 with ranges of random pixels: its time counts, its results mean nothing
+    int random_ranges;       // 1: int8 or fp8 with ranges of random pixels: its time counts, its results mean nothing
 } cfine_plan_info;
 
 // Builds a plan; the model may be closed afterwards. options may be NULL.
@@ -303,7 +304,7 @@ typedef struct cfine_step_time {
 CFINE_API size_t cfine_session_step_times(const cfine_session *session, cfine_step_time *out, size_t capacity);
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Calibration: what int8 needs to know
+// Calibration: what int8 and fp8 need to know
 
 typedef enum cfine_range_method {
     CFINE_RANGE_DEFAULT = 0,    // percentile

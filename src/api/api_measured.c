@@ -17,10 +17,10 @@ cfine_status cf_raise_operators(cf_graph *graph, const cfine_plan_options *optio
     size_t count = 0;
     for (size_t i = 0; i < options->operator_count && status == CFINE_OK; i++) {
         const cfine_operator_precision *wanted = &options->operators[i];
-        if (!wanted->name || wanted->precision <= CFINE_PRECISION_DEFAULT || wanted->precision > CFINE_INT8)
+        if (!wanted->name || wanted->precision <= CFINE_PRECISION_DEFAULT || wanted->precision > CFINE_FP8)
             status = cf_fail(err, CFINE_ERROR_ARGUMENT, "operators: number %zu has no name or precision", i);
-        else if (wanted->precision == CFINE_INT8 ||
-                 (options->precision == CFINE_INT8 && wanted->precision != CFINE_FP32))
+        else if (wanted->precision >= CFINE_INT8 ||
+                 (options->precision >= CFINE_INT8 && wanted->precision != CFINE_FP32))
             continue; // nothing is lower; and what leaves int8 was left out by its pass, where only it changes
         else
             raised[count++] = (cf_raised){wanted->name, wanted->precision == CFINE_FP32   ? CF_F32

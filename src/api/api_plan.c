@@ -12,13 +12,18 @@
 
 enum { MAX_BATCH = 1024 };
 
+static int is_calibrated(cfine_precision precision) {
+    return precision == CFINE_INT8 || precision == CFINE_FP8;
+}
+
 static cfine_status check_options(const cfine_plan_options *options, cfine_error *error) {
     if (options->batch < 0 || options->batch > MAX_BATCH)
         return cf_fail(error, CFINE_ERROR_ARGUMENT, "batch: %d is not between 1 and %d", options->batch, MAX_BATCH);
     if (options->threads < 0) return cf_fail(error, CFINE_ERROR_ARGUMENT, "threads: %d is negative", options->threads);
-    if (options->calibration && options->precision != CFINE_INT8)
+    if (options->calibration && !is_calibrated(options->precision))
         return cf_fail(error, CFINE_ERROR_ARGUMENT,
-                       "calibration %s: is for precision int8 alone; ask for int8 too, or leave the calibration out",
+                       "calibration %s: is for the precisions int8 and fp8 alone; ask for one of them too, or leave "
+                       "the calibration out",
                        options->calibration);
     int on_gpu = options->device && !strncmp(options->device, "cuda", 4);
     switch (options->precision) {
@@ -28,13 +33,19 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
     case CFINE_FP16:
         if (on_gpu) return CFINE_OK;
         return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision fp16: needs a GPU; on a CPU use bf16");
+    case CFINE_FP8:
+        if (!on_gpu)
+            return cf_fail(error, CFINE_ERROR_UNSUPPORTED,
+                           "precision fp8: needs a GPU of compute capability 9.0; on a CPU use int8");
+        // fall through
     case CFINE_INT8:
         if (options->calibration || options->random_ranges) return CFINE_OK;
         return cf_fail(error, CFINE_ERROR_ARGUMENT,
-                       "precision int8 needs a calibration: cfine calibrate --model MODEL --images DIR -o FILE, then "
-                       "--calibration FILE");
+                       "precision %s needs a calibration: cfine calibrate --model MODEL --images DIR -o FILE, then "
+                       "--calibration FILE",
+                       options->precision == CFINE_FP8 ? "fp8" : "int8");
     }
-    return cf_fail(error, CFINE_ERROR_ARGUMENT, "precision: %d is none of fp32, bf16, fp16, int8",
+    return cf_fail(error, CFINE_ERROR_ARGUMENT, "precision: %d is none of fp32, bf16, fp16, int8, fp8",
                    (int)options->precision);
 }
 
@@ -70,16 +81,17 @@ static cf_plan_request request_of(const cfine_plan_options *options) {
                              .threads = options->threads ? options->threads : cf_cpu_count(),
                              .reference = options->reference,
                              .tune = options->tune,
-                             .random_ranges = options->precision == CFINE_INT8 && !options->calibration};
+                             .random_ranges = is_calibrated(options->precision) && !options->calibration};
 }
 
-// What can run in int8: on a GPU all that pays by the kernels' times or estimates, on a CPU by operations.
+// What can run in int8 or FP8: on a GPU all that pays by the kernels' times or estimates, on a CPU by operations.
 static cfine_status assign_int8(cf_graph *graph, const cf_calibration *calibration, const cf_plan_request *request,
                                 cfine_error *error) {
     if (request->target.backend == CF_CPU) return cf_assign_int8(graph, calibration, 0, error);
     cf_pricer *pricer;
     CF_TRY(cf_pricer_create(request, &pricer, error));
-    cfine_status status = cf_assign_int8_by_price(graph, calibration, pricer, error);
+    cf_dtype stored = request->precision == CFINE_FP8 ? CF_E4M3 : CF_U8;
+    cfine_status status = cf_assign_bytes_by_price(graph, calibration, stored, pricer, error);
     cf_pricer_destroy(pricer);
     return status;
 }
@@ -89,16 +101,16 @@ static cfine_status assign_precision(cf_graph *graph, const cfine_model *model, 
                                      const cf_plan_request *request, cfine_error *error) {
     if (request->precision == CFINE_FP32 || options->reference) return CFINE_OK;
     int fp16 =
-        request->precision == CFINE_FP16 || (request->precision == CFINE_INT8 && request->target.backend == CF_CUDA);
+        request->precision == CFINE_FP16 || (is_calibrated(request->precision) && request->target.backend == CF_CUDA);
     CF_TRY(cf_assign_half(graph, fp16 ? CF_F16 : CF_BF16, error));
     if (request->target.features & CF_CPU_AMX_BF16 && request->target.backend == CF_CPU)
         graph->values[graph->input].dtype = CF_BF16; // which a raised reader takes back
-    if (request->precision != CFINE_INT8) return CFINE_OK;
+    if (!is_calibrated(request->precision)) return CFINE_OK;
     cf_calibration *calibration;
     CF_TRY(options->calibration ? cf_calibration_read(options->calibration, &calibration, error)
                                 : cf_calibrate_for_timing(model, options, &calibration, error));
     for (size_t i = 0; i < options->operator_count && options->operators; i++)
-        if (options->operators[i].name && options->operators[i].precision != CFINE_INT8)
+        if (options->operators[i].name && !is_calibrated(options->operators[i].precision))
             cf_calibration_leave(calibration, options->operators[i].name);
     cfine_status status = assign_int8(graph, calibration, request, error);
     cf_calibration_destroy(calibration);
@@ -205,12 +217,12 @@ static cfine_status build_fastest(const cfine_model *model, const cfine_plan_opt
     return keep_faster(out, quick, error);
 }
 
-// What the clock decides on a GPU: int8 makes way for FP16 if that is faster.
+// What the clock decides on a GPU: int8 and FP8 make way for FP16 if that is faster.
 static cfine_status build_by_race(const cfine_model *model, const cfine_plan_options *options,
                                   const cf_plan_request *request, cf_plan **out, cfine_error *error) {
     *out = NULL;
     CF_TRY(build_fastest(model, options, request, out, error));
-    if (request->precision != CFINE_INT8) return CFINE_OK;
+    if (!is_calibrated(request->precision)) return CFINE_OK;
     cfine_plan_options whole_options = *options;
     cf_plan_request whole_request = *request;
     whole_options.precision = whole_request.precision = CFINE_FP16;
@@ -232,6 +244,10 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     CF_TRY(check_options(&wanted, error));
     cf_plan_request request = request_of(&wanted);
     CF_TRY(cf_find_target(wanted.device, wanted.reference ? 0 : cf_cpu_features(), &request, error));
+    if (request.precision == CFINE_FP8 && request.target.compute != 90)
+        return cf_fail(error, CFINE_ERROR_UNSUPPORTED,
+                       "precision fp8: needs compute capability 9.0, this GPU has %d.%d; use int8",
+                       request.target.compute / 10, request.target.compute % 10);
     cf_plan *plan = NULL;
     int by_race = request.tune && request.target.backend == CF_CUDA && !request.reference;
     cfine_status status = (by_race ? build_by_race : build)(model, &wanted, &request, &plan, error);
@@ -303,7 +319,7 @@ cfine_status cfine_plan_check(const cfine_plan *handle, const cfine_plan_options
     cfine_plan_options wanted;
     CF_READ_OPTIONS(wanted, options);
     static const char *const precisions[] = {"default", "fp32", "bf16", "fp16", "int8"};
-    if (wanted.precision && wanted.precision <= CFINE_INT8 && wanted.precision != plan->request.precision)
+    if (wanted.precision && wanted.precision <= CFINE_FP8 && wanted.precision != plan->request.precision)
         return cf_fail(error, CFINE_ERROR_MISMATCH, "was built with precision %s, not %s; rebuild it: cfine build",
                        precisions[plan->request.precision], precisions[wanted.precision]);
     if (wanted.calibration)

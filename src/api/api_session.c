@@ -305,6 +305,7 @@ static cfine_precision precision_of(const cf_problem *problem) {
     case CF_F16: return CFINE_FP16;
     case CF_S8:
     case CF_U8: return CFINE_INT8;
+    case CF_E4M3: return CFINE_FP8;
     case CF_I32: break;
     }
     return CFINE_PRECISION_DEFAULT;

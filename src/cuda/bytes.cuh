@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Eight neighbouring elements of a quantised tensor (U8, S8), which are 8 bytes, as FP32 and back.
+// Eight neighbouring elements of a quantised tensor (U8, S8, E4M3), which are 8 bytes, as FP32 and back.
 #pragma once
 
 #include "cuda/device.cuh"
@@ -32,7 +32,19 @@ __device__ __forceinline__ uint32_t cf_two_bytes(float low, float high) {
     return __byte_perm(cf_byte_bits(low), cf_byte_bits(high), 0x0040);
 }
 
+__device__ __forceinline__ bool cf_is_bytes(const cf_tensor &t) {
+    return t.dtype == CF_U8 || t.dtype == CF_S8 || t.dtype == CF_E4M3;
+}
+
 __device__ __forceinline__ void cf_from_bytes(const cf_tensor &t, uint2 bits, float (&v)[8]) {
+    if (t.dtype == CF_E4M3) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            float2 two = cf_from_two_e4m3((i < 2 ? bits.x : bits.y) >> i % 2 * 16 & 0xffff);
+            v[2 * i] = two.x * t.scale, v[2 * i + 1] = two.y * t.scale;
+        }
+        return;
+    }
     uint32_t sign = cf_sign_bits(t);
     const uint32_t word[2] = {bits.x ^ sign, bits.y ^ sign};
     float base = (float)(CF_WHOLE + cf_unsigned_zero(t));
@@ -42,6 +54,12 @@ __device__ __forceinline__ void cf_from_bytes(const cf_tensor &t, uint2 bits, fl
 
 // Rounds to nearest even and saturates; `inverse` is 1 / scale.
 __device__ __forceinline__ uint2 cf_to_bytes(const cf_tensor &t, const float (&v)[8], float inverse) {
+    if (t.dtype == CF_E4M3) {
+        uint32_t two[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) two[i] = cf_two_e4m3(v[2 * i] * inverse, v[2 * i + 1] * inverse);
+        return make_uint2(two[0] | two[1] << 16, two[2] | two[3] << 16);
+    }
     uint32_t sign = cf_sign_bits(t), word[2];
     float zero = (float)cf_unsigned_zero(t);
 #pragma unroll

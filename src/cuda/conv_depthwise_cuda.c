@@ -3,7 +3,7 @@
 #include "cuda/conv_cuda.h"
 
 typedef struct block {
-    const char *function[4][2][2]; // [F16, bf16, U8, FP32][3x3, 5x5][stride 1, 2]
+    const char *function[5][2][2]; // [F16, bf16, U8, FP32, E4M3][3x3, 5x5][stride 1, 2]
     int wide, high;
 } block;
 
@@ -26,8 +26,7 @@ static const char *refuse(const cf_problem *problem) {
     if (attr->groups != in->c || problem->out[0].c != in->c) return "wants as many groups as channels";
     if (!(attr->kernel_h == attr->kernel_w && (attr->kernel_h == 3 || attr->kernel_h == 5))) return "wants 3x3 or 5x5";
     if (attr->stride > 2) return "wants stride 1 or 2";
-    if (!cf_conv_is_half(in->dtype) && in->dtype != CF_U8 && in->dtype != CF_F32)
-        return "wants unsigned bytes or floats";
+    if (in->dtype == CF_S8 || in->dtype == CF_I32) return "wants unsigned bytes or floats";
     if (problem->constant[2].rank) return "wants one scale";
     if (in->c % 8 || !cf_conv_is_aligned(in)) return "wants channels and strides in multiples of 8";
     if (in->image * problem->images > UINT32_MAX / 2) return "wants an input below 4 GB";
@@ -41,7 +40,7 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const block *b) {
     if (args.pixels == 0) return;
     const void *arguments[] = {&args};
     cf_dtype dtype = args.in.dtype;
-    int type = dtype == CF_F16 ? 0 : dtype == CF_BF16 ? 1 : dtype == CF_U8 ? 2 : 3;
+    int type = dtype == CF_F16 ? 0 : dtype == CF_BF16 ? 1 : dtype == CF_U8 ? 2 : dtype == CF_F32 ? 3 : 4;
     cf_cuda_launch(queue, b->function[type][attr->kernel_h == 5][attr->stride == 2],
                    (cf_cuda_shape){cf_cuda_blocks(threads_of(b, &args.out, call->images), THREADS), 1, 1},
                    (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
@@ -64,11 +63,11 @@ static double estimate(const cf_problem *problem, const block *b) {
         }                                                                                                              \
     }
 #define BLOCK(WIDE, HIGH)                                                                                              \
-    static const block block_##WIDE##x##HIGH = {{FUNCTIONS("f16", #WIDE "x" #HIGH),                                    \
-                                                 FUNCTIONS("bf16", #WIDE "x" #HIGH), FUNCTIONS("u8", #WIDE "x" #HIGH), \
-                                                 FUNCTIONS("f32", #WIDE "x" #HIGH)},                                   \
-                                                WIDE,                                                                  \
-                                                HIGH};                                                                 \
+    static const block block_##WIDE##x##HIGH = {                                                                       \
+        {FUNCTIONS("f16", #WIDE "x" #HIGH), FUNCTIONS("bf16", #WIDE "x" #HIGH), FUNCTIONS("u8", #WIDE "x" #HIGH),      \
+         FUNCTIONS("f32", #WIDE "x" #HIGH), FUNCTIONS("e4m3", #WIDE "x" #HIGH)},                                       \
+        WIDE,                                                                                                          \
+        HIGH};                                                                                                         \
     static void launch_##WIDE##x##HIGH(const cf_call *call, cf_cuda_queue *queue) {                                    \
         launch(call, queue, &block_##WIDE##x##HIGH);                                                                   \
     }                                                                                                                  \

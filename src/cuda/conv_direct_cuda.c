@@ -15,7 +15,8 @@ static size_t packed_size_any(const cf_problem *problem) {
     return cf_conv_f32_packed_size(problem, 1) + units_bytes(problem);
 }
 
-// An int8 convolution's weights have 8 bits whatever kernel runs it: what calibration finds holds for every device.
+// The weights of an int8 or E4M3 convolution have 8 bits whatever kernel runs it: what calibration finds holds for
+// every device.
 static void round_weights(const cf_problem *problem, float *weight) {
     size_t outputs = (size_t)problem->out[0].c, inputs = (size_t)problem->in[0].c;
     size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;
@@ -23,14 +24,15 @@ static void round_weights(const cf_problem *problem, float *weight) {
         float step = cf_conv_int8_step(problem, o);
         for (size_t i = 0; i < inputs * taps; i++) {
             float unit = cf_conv_int8_unit(problem, i % inputs), *w = &weight[i * outputs + o];
-            *w = nearbyintf(unit * *w / step) * step / unit;
+            *w = cf_conv_int8_round(problem, unit * *w / step) * step / unit;
         }
     }
 }
 
 static void pack_any(const cf_problem *problem, void *packed) {
     cf_conv_f32_pack(problem, packed, 1);
-    if (problem->in[0].dtype == CF_U8 && problem->attr.conv.groups == 1) round_weights(problem, packed);
+    int bytes = problem->in[0].dtype == CF_U8 || problem->in[0].dtype == CF_E4M3;
+    if (bytes && problem->attr.conv.groups == 1) round_weights(problem, packed);
     if (units_bytes(problem))
         memcpy((char *)packed + cf_conv_f32_packed_size(problem, 1), problem->constant[2].data, units_bytes(problem));
 }
@@ -64,7 +66,7 @@ const cf_kernel cf_conv_cuda_any = {.name = "conv_cuda_any",
 
 static const char *refuse_stem(const cf_problem *problem) {
     const cf_conv_attr *attr = &problem->attr.conv;
-    if (problem->in[0].dtype == CF_S8 || problem->in[0].dtype == CF_U8) return "wants no 8-bit input";
+    if (cf_dtype_size(problem->in[0].dtype) == 1) return "wants no 8-bit input";
     if (attr->groups != 1 || problem->in[0].c != 3) return "wants three channels in one group";
     if (attr->kernel_h != 3 || attr->kernel_w != 3) return "wants a 3x3 kernel";
     if (problem->out[0].c > 256) return "wants at most 256 outputs";

@@ -4,11 +4,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "cuda/conv_int8_cuda.h"
 #include "cuda/conv_tile_cuda.h"
 #include "cuda/conv_tiles.h"
 
-enum { MMA_RATE = 2400, WGMMA_RATE = 3500, CHUNK = 16, MOST = 127 };
+enum { MMA_RATE = 2400, WGMMA_RATE = 3500, CHUNK = 16, MOST = 127, MOST_E4M3 = 448 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Packing: conv_int8_args.h says what lies where
@@ -32,7 +33,11 @@ float cf_conv_int8_step(const cf_problem *problem, size_t o) {
     const float *weight = problem->constant[0].data + o * count;
     float most = 0;
     for (size_t i = 0; i < count; i++) most = fmaxf(most, fabsf(cf_conv_int8_unit(problem, i / taps) * weight[i]));
-    return most > 0 ? most / MOST : 1;
+    return most > 0 ? most / (problem->in[0].dtype == CF_E4M3 ? MOST_E4M3 : MOST) : 1;
+}
+
+float cf_conv_int8_round(const cf_problem *problem, float steps) {
+    return problem->in[0].dtype == CF_E4M3 ? cf_e4m3_to_f32(cf_f32_to_e4m3(steps)) : nearbyintf(steps);
 }
 
 // One output's line of weights; returns their step.
@@ -67,10 +72,14 @@ void cf_conv_int8_pack(const cf_problem *problem, void *packed) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 const char *cf_conv_int8_refuse(const cf_problem *problem) {
+    return cf_conv_refuse_bytes(problem, CF_U8);
+}
+
+const char *cf_conv_refuse_bytes(const cf_problem *problem, cf_dtype dtype) {
     const cf_conv_attr *attr = &problem->attr.conv;
     const cf_tensor *in = &problem->in[0];
     if (attr->groups != 1) return "wants one group";
-    if (in->dtype != CF_U8) return "wants another input type";
+    if (in->dtype != dtype) return "wants another input type";
     if (in->c % CHUNK || in->image % CHUNK || in->row % CHUNK || in->pixel % CHUNK)
         return "wants channels and strides in multiples of 16";
     if (attr->kernel_h * attr->kernel_w > 32 || attr->kernel_w > 31) return "wants at most 32 taps";

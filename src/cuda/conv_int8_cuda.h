@@ -8,11 +8,13 @@
 
 // NULL if the kernels can run it.
 const char *cf_conv_int8_refuse(const cf_problem *problem);
+const char *cf_conv_refuse_bytes(const cf_problem *problem, cf_dtype dtype); // the same of another type of a byte
 
 // What one step of the weights of output o is worth where one of input channel c is worth cf_conv_int8_unit: the
-// largest becomes 127.
+// largest becomes 127, or 448 where the input is E4M3. And a weight in steps as that type holds it.
 float cf_conv_int8_step(const cf_problem *problem, size_t o);
 float cf_conv_int8_unit(const cf_problem *problem, size_t c);
+float cf_conv_int8_round(const cf_problem *problem, float steps);
 
 size_t cf_conv_int8_packed_size(const cf_problem *problem);
 void cf_conv_int8_pack(const cf_problem *problem, void *packed);

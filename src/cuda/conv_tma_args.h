@@ -8,6 +8,9 @@
 // The ways of a tile, CF_CONV_WAY_<way>: whether warp groups take turns.
 enum { CF_CONV_WAY_share, CF_CONV_WAY_turns };
 
+// What output and residual are: of 16 bits, or bytes.
+enum { CF_CONV_OUT_HALF, CF_CONV_OUT_U8, CF_CONV_OUT_E4M3 };
+
 // Names as in cf_conv_args. A step has 64 terms of 16-bit types, 128 or 64 of bytes.
 typedef struct cf_conv_tma_args {
     cf_tensor_map in;       // a step's channels x the tile's pixels; of taps, unless flat_in
@@ -21,12 +24,12 @@ typedef struct cf_conv_tma_args {
     int32_t taps, kernel_w, pieces; // pieces of a step's channels, the last may be shorter
     int32_t flat_in, out_w, out_h, stride, pad_top, pad_left;
     int32_t act;
-    int32_t out_bytes;  // 1: output and residual are U8, 0: of 16 bits
+    int32_t out_bytes;  // CF_CONV_OUT_
     float scale, shift; // of bytes in steps of the output, whose zero point is in the shift
     float residual_scale;
     int32_t residual_zero;
 
-    // Of sums of bytes only, conv_int8_args.h: sum's unit of each output; and from what its sum starts,
+    // Of sums of bytes only, conv_int8_args.h: sum's unit of each output. Of U8 ones: from what its sum starts,
     // [border][outputs rounded up to 8]: minus the sum of weight * zero point over the taps inside the image, since the
     // copy engine reads zeros outside. border = ((top * (pad_bottom + 1) + bottom) * (pad_left + 1) + left) *
     // (pad_right + 1) + right: how many rows and columns of the window lie beyond each edge.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions on tensor cores fed by the copy engine, one kernel for each tile of CF_CONV_TMA_TILES and
-// CF_CONV_TMA_INT8_TILES: cuda/kernels/conv_tma.cu, conv_tma_int8.cu. Weights are packed as for the other matrix
-// kernels; of bytes, what the sums start from follows (conv_tma_args.h).
+// CF_CONV_TMA_INT8_TILES: cuda/kernels/conv_tma.cu, conv_tma_int8.cu, conv_tma_e4m3.cu. Weights are packed as for the
+// other matrix kernels; of bytes, what the sums start from follows (conv_tma_args.h).
 #include <string.h>
 
+#include "base/half.h"
 #include "cuda/conv_int8_cuda.h"
 #include "cuda/conv_tiles.h"
 #include "cuda/conv_tma_args.h"
@@ -30,13 +31,16 @@ static const char *refuse_window(const cf_conv_attr *attr) {
     return NULL;
 }
 
-static const char *refuse_ends(const cf_problem *problem, cf_dtype half) {
+// byte: the one type of a byte that is stored, or any of them (half).
+static const char *refuse_ends(const cf_problem *problem, cf_dtype half, cf_dtype byte) {
     enum { CHUNK = 16 };
     for (int i = 0; i < problem->inputs; i++) { // the output, then the residual
         const cf_tensor *t = i ? &problem->in[1] : &problem->out[0];
-        int each = t->dtype == CF_U8 ? CHUNK : CHUNK / 2;
-        if (t->dtype != problem->out[0].dtype || (t->dtype != CF_U8 && t->dtype != half) || t->c % each ||
-            t->pixel % each || !cf_conv_is_aligned(t) || !cf_conv_is_flat(t))
+        int each = cf_dtype_size(t->dtype) == 1 ? CHUNK : CHUNK / 2;
+        int known =
+            t->dtype == half || t->dtype == byte || (byte == half && (t->dtype == CF_U8 || t->dtype == CF_E4M3));
+        if (t->dtype != problem->out[0].dtype || !known || t->c % each || t->pixel % each || !cf_conv_is_aligned(t) ||
+            !cf_conv_is_flat(t))
             return "wants output and residual of bytes or 16 bits, in 16 bytes of channels, without gaps between rows";
     }
     return NULL;
@@ -46,7 +50,7 @@ static const char *refuse(const cf_problem *problem, cf_dtype dtype) {
     const char *reason = cf_conv_refuse_matrix(problem, dtype);
     if (!reason) reason = cf_conv_refuse_output(problem);
     if (!reason) reason = refuse_window(&problem->attr.conv);
-    return reason ? reason : refuse_ends(problem, dtype);
+    return reason ? reason : refuse_ends(problem, dtype, dtype);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -63,7 +67,7 @@ static const char *refuse_bytes(const cf_problem *problem) {
     if (!reason) reason = refuse_window(&problem->attr.conv);
     if (reason) return reason;
     if (borders_of(&problem->attr.conv) > MOST_BORDERS) return "too wide a border";
-    return refuse_ends(problem, CF_F16);
+    return refuse_ends(problem, CF_F16, CF_U8);
 }
 
 static size_t packed_size_bytes(const cf_problem *problem) {
@@ -118,6 +122,49 @@ static void add_byte_args(cf_conv_tma_args *args, const cf_call *call) {
     args->pad_right = attr->pad_right;
 }
 
+// E4M3: weights as bytes, then bias and unit of each output; no zero points, so sums start from nothing.
+static const char *refuse_e4m3(const cf_problem *problem) {
+    const char *reason = cf_conv_refuse_bytes(problem, CF_E4M3);
+    if (!reason) reason = refuse_window(&problem->attr.conv);
+    return reason ? reason : refuse_ends(problem, CF_F16, CF_E4M3);
+}
+
+static size_t packed_size_e4m3(const cf_problem *problem) {
+    return cf_conv_matrix_bytes(problem) + 2 * cf_conv_bias_bytes(problem);
+}
+
+static void pack_e4m3(const cf_problem *problem, void *packed) {
+    size_t outputs = (size_t)problem->out[0].c, inputs = (size_t)problem->in[0].c;
+    size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;
+    size_t line = (size_t)cf_conv_steps(problem) * CF_CONV_STEP_BYTES;
+    memset(packed, 0, packed_size_e4m3(problem));
+    float *bias = (float *)(void *)((char *)packed + cf_conv_matrix_bytes(problem));
+    float *unit = bias + cf_conv_bias_bytes(problem) / sizeof(float);
+    cf_conv_pack_bias(problem, bias);
+    for (size_t o = 0; o < outputs; o++) {
+        const float *weight = problem->constant[0].data + o * inputs * taps;
+        uint8_t *to = (uint8_t *)packed + o * line;
+        unit[o] = cf_conv_int8_step(problem, o);
+        for (size_t i = 0; i < inputs * taps; i++)
+            to[i % taps * inputs + i / taps] =
+                cf_f32_to_e4m3(cf_conv_int8_unit(problem, i / taps) * weight[i] / unit[o]);
+    }
+}
+
+static const float *units_of(const cf_problem *problem, const cf_conv_args *args) {
+    return args->bias + cf_conv_bias_bytes(problem) / sizeof(float);
+}
+
+static void launch_unaligned_e4m3(const cf_problem *problem, const cf_conv_args *args, cf_cuda_queue *queue) {
+    enum { THREADS = 128 };
+    const float *unit = units_of(problem, args);
+    int32_t line = cf_conv_steps(problem) * CF_CONV_STEP_BYTES;
+    const void *arguments[] = {args, &unit, &line};
+    int64_t threads = (int64_t)args->pixels * cf_cuda_blocks(args->out.c, 8);
+    cf_cuda_launch(queue, "cf_conv_e4m3_unaligned", (cf_cuda_shape){cf_cuda_blocks(threads, THREADS), 1, 1},
+                   (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
+}
+
 // A part of a concat of bytes may begin between two vectors of the copy engine.
 static int is_unaligned(const cf_conv_args *args) {
     enum { CHUNK = 16 };
@@ -138,12 +185,14 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
     const cf_problem *problem = call->problem;
     const cf_conv_attr *attr = &problem->attr.conv;
     const cf_tensor *in = &call->in[0], *out = &call->out[0];
-    int bytes = t->term_bytes == 1;
+    int bytes = in->dtype == CF_U8;
     cf_conv_args plain = bytes ? cf_conv_int8_args_of(call).conv : cf_conv_args_of(call, cf_conv_matrix_bytes(problem));
     if (plain.pixels == 0) return;
     if (!plain.vector_out || (plain.residual.data && !plain.vector_residual) || is_unaligned(&plain)) {
         if (bytes)
             cf_conv_int8_launch_unaligned(call, queue);
+        else if (in->dtype == CF_E4M3)
+            launch_unaligned_e4m3(problem, &plain, queue);
         else
             cf_conv_launch_unaligned(call, queue);
         return;
@@ -169,8 +218,9 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
                              .shift = attr->affine ? attr->shift : 0};
     args.tiles = (int32_t)cf_cuda_blocks(args.pixels, t->rows) * args.columns;
     if (bytes) add_byte_args(&args, call);
-    if (out->dtype == CF_U8) {
-        args.out_bytes = 1;
+    if (in->dtype == CF_E4M3) args.unit = units_of(problem, &plain);
+    if (cf_dtype_size(out->dtype) == 1) {
+        args.out_bytes = out->dtype == CF_U8 ? CF_CONV_OUT_U8 : CF_CONV_OUT_E4M3;
         args.scale /= out->scale;
         args.shift = args.shift / out->scale + (float)out->zero;
         args.residual_scale = plain.residual.scale / out->scale;
@@ -242,5 +292,10 @@ static const char *refuse_bf16(const cf_problem *problem) {
     KERNEL(bytes, u8_##WAY##_##ROWS##x##COLUMNS##_k##TERMS, TERMS, 1, packed_size_bytes, pack_bytes, WAY, ROWS,        \
            COLUMNS, __VA_ARGS__)
 
+#define E4M3(unused, WAY, TERMS, ROWS, COLUMNS, ...)                                                                   \
+    KERNEL(e4m3, e4m3_##WAY##_##ROWS##x##COLUMNS##_k##TERMS, TERMS, 1, packed_size_e4m3, pack_e4m3, WAY, ROWS,         \
+           COLUMNS, __VA_ARGS__)
+
 CF_CONV_TMA_TILES(TILES, )
+CF_CONV_TMA_INT8_TILES(E4M3, )
 CF_CONV_TMA_INT8_TILES(BYTES, )

@@ -4,6 +4,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <stdint.h>
 
 #include "kernels/tensor.h"
@@ -30,6 +31,25 @@ __device__ __forceinline__ int64_t cf_at(const cf_tensor &t, int n, int y, int x
     return n * t.image + y * t.row + x * t.pixel + c;
 }
 
+// E4M3, where the chip converts it: plans of others have none.
+__device__ __forceinline__ float2 cf_from_two_e4m3(uint32_t bits) {
+#if __CUDA_ARCH__ >= 890
+    __half2_raw pair = __nv_cvt_fp8x2_to_halfraw2((__nv_fp8x2_storage_t)bits, __NV_E4M3);
+    return __half22float2(*reinterpret_cast<__half2 *>(&pair));
+#else
+    return make_float2(0.f, 0.f);
+#endif
+}
+
+// Rounded to nearest even, saturated, in the low half of the result.
+__device__ __forceinline__ uint32_t cf_two_e4m3(float low, float high) {
+#if __CUDA_ARCH__ >= 890
+    return __nv_cvt_float2_to_fp8x2(make_float2(low, high), __NV_SATFINITE, __NV_E4M3);
+#else
+    return 0;
+#endif
+}
+
 // The element at an offset, as FP32, whatever the type. The branch is the same for all threads.
 __device__ __forceinline__ float cf_get(const cf_tensor &t, int64_t at) {
     switch (t.dtype) {
@@ -39,6 +59,7 @@ __device__ __forceinline__ float cf_get(const cf_tensor &t, int64_t at) {
     case CF_S8: return t.scale * (static_cast<const int8_t *>(t.data)[at] - t.zero);
     case CF_U8: return t.scale * (static_cast<const uint8_t *>(t.data)[at] - t.zero);
     case CF_I32: return static_cast<const int32_t *>(t.data)[at];
+    case CF_E4M3: return t.scale * cf_from_two_e4m3(static_cast<const uint8_t *>(t.data)[at]).x;
     }
     return 0;
 }
@@ -56,6 +77,7 @@ __device__ __forceinline__ void cf_put(const cf_tensor &t, int64_t at, float val
         static_cast<uint8_t *>(t.data)[at] = (uint8_t)fminf(fmaxf(rintf(value / t.scale) + t.zero, 0.f), 255.f);
         break;
     case CF_I32: static_cast<int32_t *>(t.data)[at] = (int32_t)value; break;
+    case CF_E4M3: static_cast<uint8_t *>(t.data)[at] = (uint8_t)cf_two_e4m3(value / t.scale, 0.f); break;
     }
 }
 

@@ -14,7 +14,7 @@
 #define CF_CONV_TMA_KERNELS(X, way, rows, columns, groups, stages, slots)                                              \
     X(cf_conv_tma_f16_##way##_##rows##x##columns) X(cf_conv_tma_bf16_##way##_##rows##x##columns)
 #define CF_CONV_TMA_INT8_KERNELS(X, way, step, rows, columns, groups, stages, slots)                                   \
-    X(cf_conv_tma_u8_##way##_##rows##x##columns##_k##step)
+    X(cf_conv_tma_u8_##way##_##rows##x##columns##_k##step) X(cf_conv_tma_e4m3_##way##_##rows##x##columns##_k##step)
 #define CF_CONV_INT8_TILE_KERNELS(X, instruction, rows, columns, down, across, stages, blocks)                         \
     X(cf_conv_##instruction##_u8_##rows##x##columns)
 #define CF_CONV_KERNELS(X)                                                                                             \

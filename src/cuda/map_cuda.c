@@ -2,7 +2,7 @@
 #include "cuda/map_cuda.h"
 
 static int type_of(cf_dtype dtype) {
-    return dtype == CF_U8 ? CF_CU_MAP_U8 : dtype == CF_F16 ? CF_CU_MAP_F16 : CF_CU_MAP_BF16;
+    return dtype == CF_U8 || dtype == CF_E4M3 ? CF_CU_MAP_U8 : dtype == CF_F16 ? CF_CU_MAP_F16 : CF_CU_MAP_BF16;
 }
 
 static int swizzle_of(cf_dtype dtype, int width) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs of neighbouring channels as FP32: W = 8 (16 bytes of F16 or BF16, 8 of U8 or S8, twice 16 of F32; offsets are
-// multiples of 8 and the first element lies at a multiple of as many bytes, see cf_cuda_wide) or W = 1 (anything).
+// Runs of neighbouring channels as FP32: W = 8 (16 bytes of F16 or BF16, 8 of U8, S8 or E4M3, twice 16 of F32; offsets
+// are multiples of 8 and the first element lies at a multiple of as many bytes, see cf_cuda_wide) or W = 1 (anything).
 #pragma once
 
 #include "cuda/bytes.cuh"

@@ -29,7 +29,8 @@
 
 #include <stdint.h>
 
-typedef enum cf_dtype { CF_F32, CF_BF16, CF_F16, CF_S8, CF_U8, CF_I32 } cf_dtype;
+// E4M3: eight bits of floating point, 448 at most, in a GPU's plans alone.
+typedef enum cf_dtype { CF_F32, CF_BF16, CF_F16, CF_S8, CF_U8, CF_I32, CF_E4M3 } cf_dtype;
 
 static inline int cf_dtype_size(cf_dtype dtype) {
     return dtype == CF_F32 || dtype == CF_I32 ? 4 : dtype == CF_BF16 || dtype == CF_F16 ? 2 : 1;

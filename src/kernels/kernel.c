@@ -16,6 +16,7 @@ float cf_tensor_get(const cf_tensor *tensor, int n, int y, int x, int c) {
     case CF_S8: return tensor->scale * (float)(*(const int8_t *)at - tensor->zero);
     case CF_U8: return tensor->scale * (float)(*(const uint8_t *)at - tensor->zero);
     case CF_I32: return (float)*(const int32_t *)at;
+    case CF_E4M3: return tensor->scale * cf_e4m3_to_f32(*(const uint8_t *)at);
     }
     return 0;
 }
@@ -34,6 +35,7 @@ void cf_tensor_set(const cf_tensor *tensor, int n, int y, int x, int c, float va
     case CF_S8: *(int8_t *)at = (int8_t)quantise(value, tensor, -128, 127); break;
     case CF_U8: *(uint8_t *)at = (uint8_t)quantise(value, tensor, 0, 255); break;
     case CF_I32: *(int32_t *)at = (int32_t)value; break;
+    case CF_E4M3: *(uint8_t *)at = cf_f32_to_e4m3(value / tensor->scale); break;
     }
 }
 

@@ -15,7 +15,7 @@ typedef struct cf_tensor {
     int32_t halo;              // zero pixels on every side of each image that may be read (not written)
     int64_t image, row, pixel; // distances in elements
     cf_dtype dtype;
-    float scale;  // quantised types: value = scale * (stored - zero)
+    float scale;  // quantised types: value = scale * (stored - zero); E4M3: scale * stored
     int32_t zero; //
 } cf_tensor;
 

@@ -224,7 +224,8 @@ static int tensor_fits(const cf_tensor *t, int64_t offset, const cf_plan *plan, 
     int64_t begin = whole_batch ? 0 : plan->whole_bytes, end = whole_batch ? plan->whole_bytes : plan->workspace_bytes;
     int64_t images = whole_batch ? plan->request.batch : plan->chunk;
     if (t->h < 1 || t->w < 1 || t->c < 1 || t->halo < 0 || t->h > CF_MAX_SIDE || t->w > CF_MAX_SIDE ||
-        t->c > CF_MAX_SIDE || t->halo > 16 || (unsigned)t->dtype > CF_I32 || t->pixel < t->c || t->row < 0 ||
+        t->c > CF_MAX_SIDE || t->halo > 16 || (unsigned)t->dtype > CF_E4M3 ||
+        (t->dtype == CF_E4M3 && plan->request.target.backend == CF_CPU) || t->pixel < t->c || t->row < 0 ||
         t->image < 0 || t->pixel > INT32_MAX || t->row > INT64_MAX >> 24 || t->image > INT64_MAX >> 24)
         return 0;
     int64_t size = cf_dtype_size(t->dtype), before, after, whole;

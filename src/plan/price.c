@@ -84,7 +84,7 @@ static cf_tensor tensor_of(const cf_value *value, cf_dtype dtype, int32_t halo) 
     tensor.pixel = value->c;
     tensor.row = (value->w + 2 * halo) * tensor.pixel;
     tensor.image = (value->h + 2 * halo) * tensor.row;
-    if (cf_dtype_size(dtype) == 1) tensor.zero = 128;
+    if (dtype == CF_U8) tensor.zero = 128;
     return tensor;
 }
 

@@ -205,15 +205,25 @@ static cfine_status find_range(const cf_assignment *a, const cf_node *node, floa
     return CFINE_OK;
 }
 
+// The range ends at a quarter of the largest number: what calibration left out, and what other pictures have, still
+// fits, and small values lose nothing, since the steps of E4M3 are relative.
+static void set_floating_units(cf_value *value, float low, float high) {
+    enum { MOST = 448 / 4 };
+    float most = fmaxf(-low, high);
+    value->dtype = CF_E4M3;
+    value->scale = fmaxf(most / MOST, 1e-30f);
+    value->zero = 0;
+}
+
 static cfine_status set_range(cf_assignment *a, int32_t value, const cf_node *source, cfine_error *err) {
     float low = 0, high = 0;
     CF_TRY(find_range(a, source, &low, &high, err));
-    set_units(&a->graph->values[value], low, high);
+    (a->stored == CF_E4M3 ? set_floating_units : set_units)(&a->graph->values[value], low, high);
     return CFINE_OK;
 }
 
 static void take_units(cf_graph *graph, int32_t value, int32_t from) {
-    graph->values[value].dtype = CF_U8;
+    graph->values[value].dtype = graph->values[from].dtype;
     graph->values[value].scale = graph->values[from].scale;
     graph->values[value].zero = graph->values[from].zero;
 }
@@ -224,10 +234,10 @@ static cfine_status set_dtypes(cf_assignment *a, cfine_error *err) {
         const cf_node *node = &graph->nodes[i];
         if (node->dead || !a->byte[node->output]) continue;
         int same = node->op == CF_OP_SLICE || node->op == CF_OP_UPSAMPLE || node->op == CF_OP_MAX_POOL;
-        if (same && graph->values[node->inputs[0]].dtype == CF_U8)
+        if (same && graph->values[node->inputs[0]].dtype == a->stored)
             take_units(graph, node->output, node->inputs[0]);
         else if (node->op == CF_OP_CONCAT)
-            graph->values[node->output].dtype = CF_U8; // its units follow when all parts have theirs
+            graph->values[node->output].dtype = a->stored; // its units follow when all parts have theirs
         else
             CF_TRY(set_range(a, node->output, node, err));
     }
@@ -248,8 +258,8 @@ static cfine_status read_copy(cf_assignment *a, int32_t reader, int input, cfine
     cf_graph *graph = a->graph;
     int32_t output = graph->nodes[reader].output, source = graph->nodes[reader].inputs[input];
     if (a->copy[source] == CF_NONE) {
-        int32_t copy =
-            cf_graph_add(graph, CF_OP_COPY, NULL, &source, 1, NULL, 0, "%s.u8", cf_graph_producer(graph, source)->name);
+        int32_t copy = cf_graph_add(graph, CF_OP_COPY, NULL, &source, 1, NULL, 0, "%s.%s",
+                                    cf_graph_producer(graph, source)->name, a->stored == CF_E4M3 ? "e4m3" : "u8");
         if (copy == CF_NONE) return cf_graph_check(graph, err);
         move_last(graph, graph->values[source].node + 1);
         CF_TRY(set_range(a, copy, origin(graph, source), err));
@@ -264,10 +274,10 @@ static cfine_status insert_copies(cf_assignment *a, cfine_error *err) {
     for (int32_t i = 0; i < graph->value_count; i++) a->copy[i] = CF_NONE;
     for (int32_t i = 0; i < graph->node_count; i++) { // a copy moves the nodes behind it: look at this one again
         int reads = graph->nodes[i].dead ? 0 : graph->nodes[i].op == CF_OP_CONCAT ? graph->nodes[i].input_count : 1;
-        int bytes = graph->nodes[i].op == CF_OP_CONCAT ? graph->values[graph->nodes[i].output].dtype == CF_U8
+        int bytes = graph->nodes[i].op == CF_OP_CONCAT ? graph->values[graph->nodes[i].output].dtype == a->stored
                                                        : a->chosen[graph->nodes[i].output];
         for (int k = 0; k < reads && bytes; k++) {
-            if (graph->values[graph->nodes[i].inputs[k]].dtype == CF_U8) continue;
+            if (graph->values[graph->nodes[i].inputs[k]].dtype == a->stored) continue;
             int32_t before = graph->node_count;
             CF_TRY(read_copy(a, i, k, err));
             i += graph->node_count - before;
@@ -290,14 +300,14 @@ static int32_t units_of(const cf_graph *graph, int32_t value, float *scale, floa
 }
 
 // Concats: the units of the first part for the value as such, and of every channel for convolutions that read it.
-static cfine_status set_concat_units(cf_graph *graph, cfine_error *err) {
+static cfine_status set_concat_units(cf_graph *graph, cf_dtype stored, cfine_error *err) {
     for (int32_t i = 0; i < graph->node_count; i++) {
         cf_node *node = &graph->nodes[i];
         if (node->dead || node->input_count == 0) continue;
-        if (node->op == CF_OP_CONCAT && graph->values[node->output].dtype == CF_U8)
+        if (node->op == CF_OP_CONCAT && graph->values[node->output].dtype == stored)
             take_units(graph, node->output, node->inputs[0]);
         const cf_value *in = &graph->values[node->inputs[0]];
-        if (node->op != CF_OP_CONV || in->dtype != CF_U8 ||
+        if (node->op != CF_OP_CONV || in->dtype != stored ||
             cf_graph_producer(graph, node->inputs[0])->op != CF_OP_CONCAT)
             continue;
         cf_constant units = cf_constant_create(graph, 2, (int32_t[]){2, in->c});
@@ -329,17 +339,27 @@ static cfine_status write_down(cf_assignment *a, cfine_error *err) {
     cfine_status status = CFINE_OK;
     for (int32_t i = 0; i < graph->node_count && status == CFINE_OK; i++) {
         by_value[graph->nodes[i].output] |= a->chosen[i];
-        if (a->chosen[i]) status = correct_bias(a, &graph->nodes[i], err);
+        // What calibration corrects is the rounding of int8's weights.
+        if (a->chosen[i] && a->stored == CF_U8) status = correct_bias(a, &graph->nodes[i], err);
     }
     cf_free(a->chosen);
     a->chosen = by_value;
     if (status == CFINE_OK) status = set_dtypes(a, err);
     if (status == CFINE_OK) status = insert_copies(a, err);
-    if (status == CFINE_OK) status = set_concat_units(graph, err);
+    if (status == CFINE_OK) status = set_concat_units(graph, a->stored, err);
     return status == CFINE_OK ? cf_graph_check(graph, err) : status;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+
+// Part of a token sequence: its images lie apart, and the kernels of E4M3 store images one behind the other.
+static int joins_tokens(const cf_graph *graph, int32_t value) {
+    for (int32_t i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i].input_count; k++)
+            if (graph->nodes[i].op == CF_OP_TOKENS && !graph->nodes[i].dead && graph->nodes[i].inputs[k] == value)
+                return 1;
+    return 0;
+}
 
 static cfine_status choose(cf_assignment *a, cfine_error *err) {
     cf_graph *graph = a->graph;
@@ -349,6 +369,7 @@ static cfine_status choose(cf_assignment *a, cfine_error *err) {
         const cf_quant_operator *entry = cf_calibration_operator(a->calibration, graph->nodes[i].name);
         found += entry != NULL;
         a->chosen[i] = entry && entry->int8;
+        if (a->stored == CF_E4M3 && joins_tokens(graph, graph->nodes[i].output)) a->chosen[i] = 0;
     }
     if (found == a->calibration->operator_count) return CFINE_OK;
     for (int32_t i = 0; i < a->calibration->operator_count; i++) {
@@ -381,11 +402,11 @@ static cfine_status settle(cf_assignment *a, settling how, cf_pricer *pricer, cf
     return CFINE_OK;
 }
 
-static cfine_status assign(cf_graph *graph, const cf_calibration *calibration, settling how, cf_pricer *pricer,
-                           cfine_error *err) {
+static cfine_status assign(cf_graph *graph, const cf_calibration *calibration, cf_dtype stored, settling how,
+                           cf_pricer *pricer, cfine_error *err) {
     CF_TRY(check_model(graph, calibration, err));
     int32_t values = graph->value_count + graph->node_count * CF_MAX_INPUTS, nodes = graph->node_count;
-    cf_assignment a = {.graph = graph, .calibration = calibration, .values = values, .nodes = nodes};
+    cf_assignment a = {.graph = graph, .calibration = calibration, .stored = stored, .values = values, .nodes = nodes};
     uint8_t *flags = cf_alloc((size_t)values, 4);
     a.chosen = cf_alloc((size_t)nodes, 1);
     a.copy = cf_alloc((size_t)values, sizeof *a.copy);
@@ -407,10 +428,10 @@ static cfine_status assign(cf_graph *graph, const cf_calibration *calibration, s
 }
 
 cfine_status cf_assign_int8(cf_graph *graph, const cf_calibration *calibration, int at_any_cost, cfine_error *err) {
-    return assign(graph, calibration, at_any_cost ? AT_ANY_COST : BY_OPERATIONS, NULL, err);
+    return assign(graph, calibration, CF_U8, at_any_cost ? AT_ANY_COST : BY_OPERATIONS, NULL, err);
 }
 
-cfine_status cf_assign_int8_by_price(cf_graph *graph, const cf_calibration *calibration, cf_pricer *pricer,
-                                     cfine_error *err) {
-    return assign(graph, calibration, BY_PRICE, pricer, err);
+cfine_status cf_assign_bytes_by_price(cf_graph *graph, const cf_calibration *calibration, cf_dtype stored,
+                                      cf_pricer *pricer, cfine_error *err) {
+    return assign(graph, calibration, stored, BY_PRICE, pricer, err);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The int8 precision of a graph: which values are stored as unsigned bytes, with what scale and zero point.
+// The int8 and FP8 precisions of a graph: which values are stored as unsigned bytes, with what scale and zero point, or
+// as E4M3, with what scale.
 //
 // Runs behind the passes and behind cf_assign_half, and knows no device: a convolution whose first input is U8 is an
 // int8 convolution (8-bit weights with a scale for each output, chosen when they are packed), everything else stays as
@@ -27,8 +28,8 @@ cfine_status cf_quant_fingerprint(const cf_graph *graph, uint64_t *out, cfine_er
 // Stores in U8 what the operators that the calibration marks int8 read, as long as casts do not cost more than is won.
 // (at_any_cost: all of them). Refuses the calibration of another model, and one that lacks a range.
 cfine_status cf_assign_int8(cf_graph *graph, const cf_calibration *calibration, int at_any_cost, cfine_error *err);
-// The same, as long as the sum of the prices of all operators and copies becomes less by it.
-cfine_status cf_assign_int8_by_price(cf_graph *graph, const cf_calibration *calibration, cf_pricer *pricer,
-                                     cfine_error *err);
+// The same in U8 or E4M3, as long as the sum of the prices of all operators and copies becomes less by it.
+cfine_status cf_assign_bytes_by_price(cf_graph *graph, const cf_calibration *calibration, cf_dtype stored,
+                                      cf_pricer *pricer, cfine_error *err);
 
 #endif

@@ -8,8 +8,9 @@
 typedef struct cf_assignment {
     cf_graph *graph;
     const cf_calibration *calibration;
+    cf_dtype stored;              // of bytes: U8, or E4M3
     uint8_t *queries;             // by value: depends on the chosen queries
-    uint8_t *want, *plain, *byte; // by value: someone wants it in bytes; someone needs it whole; stored as U8
+    uint8_t *want, *plain, *byte; // by value: someone wants it in bytes; someone needs it whole; stored as such
     uint8_t *chosen;              // by node: an int8 convolution
     int32_t *copy;                // by value: its copy in bytes, or CF_NONE
     double *share;                // by value: what its copy costs each of its readers

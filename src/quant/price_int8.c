@@ -28,11 +28,11 @@ static int computes(const cf_node *node) {
 static cfine_status price_node(price_list *list, int32_t index, double *sum, cfine_error *err) {
     const cf_assignment *a = list->a;
     const cf_node *node = &a->graph->nodes[index];
-    cf_dtype in[CF_MAX_INPUTS], out = a->byte[node->output] ? CF_U8 : a->graph->values[node->output].dtype;
+    cf_dtype in[CF_MAX_INPUTS], out = a->byte[node->output] ? a->stored : a->graph->values[node->output].dtype;
     int kind = a->byte[node->output];
     for (int k = 0; k < node->input_count; k++) {
         int byte = k < BYTE_INPUTS && (a->byte[node->inputs[k]] || (k == 0 && a->chosen[index]));
-        in[k] = byte ? CF_U8 : a->graph->values[node->inputs[k]].dtype;
+        in[k] = byte ? a->stored : a->graph->values[node->inputs[k]].dtype;
         kind |= byte << (k + 1);
     }
     double *price = &list->nodes[(size_t)index * KINDS + (size_t)kind];
@@ -55,7 +55,8 @@ static cfine_status price_copies(price_list *list, double *sum, cfine_error *err
     for (int32_t v = 0; v < a->graph->value_count; v++) {
         if (a->share[v] <= 0) continue;
         const cf_value *value = &a->graph->values[v];
-        if (list->copies[v] < 0) CF_TRY(cf_price_copy(list->pricer, value, value->dtype, CF_U8, &list->copies[v], err));
+        if (list->copies[v] < 0)
+            CF_TRY(cf_price_copy(list->pricer, value, value->dtype, a->stored, &list->copies[v], err));
         *sum += list->copies[v];
     }
     return CFINE_OK;

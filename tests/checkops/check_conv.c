@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cases of the convolution: the layers of every model size, every dtype, and shapes chosen to hurt.
 //
-// Tolerances. Weights of bf16 and int8 cases are drawn from values which those formats hold exactly, so packing them
-// loses nothing and what remains is FP32 summation: products are exact in FP32, so the error of a sum of K terms is a
-// few 2^-24 * sum |a||b| however it is ordered. int8 sums are exact; their error is that of the final scaling.
+// Tolerances. Weights of bf16, int8 and E4M3 cases are drawn from values which those formats hold exactly, so packing
+// them loses nothing and what remains is FP32 summation: products are exact in FP32, so the error of a sum of K terms
+// is a few 2^-24 * sum |a||b| however it is ordered. int8 sums are exact; their error is that of the final scaling.
 #include "checkops/checkops.h"
 
 #include <math.h>
@@ -25,7 +25,9 @@ static void fill_units(const cf_problem *p, float *values) {
     int padded = p->attr.conv.pad_top + p->attr.conv.pad_left + p->attr.conv.pad_bottom + p->attr.conv.pad_right > 0;
     for (size_t c = 0; c < channels; c++) {
         values[c] = part_scale(p, c);
-        values[channels + c] = (float)(padded ? p->in[0].zero : (int)(c / 4 * 37 % 256));
+        values[channels + c] = (float)(p->in[0].dtype == CF_E4M3 ? 0
+                                       : padded                  ? p->in[0].zero
+                                                                 : (int)(c / 4 * 37 % 256));
     }
 }
 
@@ -42,14 +44,18 @@ static void fill_constant(const check_case *one, int index, float *values, size_
         for (size_t i = 0; i < count; i++) values[i] = cf_bf16_to_f32(cf_f32_to_bf16(values[i]));
     if (dtype == CF_F16)
         for (size_t i = 0; i < count; i++) values[i] = cf_f16_to_f32(cf_f32_to_f16(values[i]));
-    if (dtype != CF_U8 && dtype != CF_S8) return;
+    if (dtype != CF_U8 && dtype != CF_S8 && dtype != CF_E4M3) return;
     size_t outputs = (size_t)p->constant[0].shape[0], each = count / outputs;
     for (size_t o = 0; o < outputs; o++) { // whole multiples of a step; 127 of them occur
         float step = check_uniform(random, 0.5f, 2) * 0x1p-8f;
-        for (size_t i = 0; i < each; i++)
-            values[o * each + i] =
-                one->values == CHECK_SATURATE ? 127 * step : ((float)check_below(random, 255) - 127) * step;
-        if (each) values[o * each + check_below(random, (uint32_t)each)] = 127 * step;
+        int floating = dtype == CF_E4M3, most = floating ? 448 : 127;
+        if (floating) step *= 0.25f;
+        for (size_t i = 0; i < each; i++) {
+            float stored = floating ? cf_e4m3_to_f32((uint8_t)(check_below(random, 127) | check_below(random, 2) << 7))
+                                    : (float)check_below(random, 255) - 127;
+            values[o * each + i] = (one->values == CHECK_SATURATE ? (float)most : stored) * step;
+        }
+        if (each) values[o * each + check_below(random, (uint32_t)each)] = (float)most * step;
         size_t taps = (size_t)(p->attr.conv.kernel_h * p->attr.conv.kernel_w);
         for (size_t i = 0; i < each && p->constant[2].rank; i++) // the kernel's weights are those times the scale
             values[o * each + i] *= p->in[0].scale / part_scale(p, i / taps);
@@ -97,6 +103,8 @@ static void magnitude(const check_case *one, const cf_call *call, double *result
 static double unit(const check_case *one, const cf_kernel *kernel) {
     const cf_problem *p = &one->problem;
     // Into bytes, SiLU is exact to 2^-12 of its argument there.
+    // The tensor cores add products of E4M3 with some 14 bits.
+    if (strstr(kernel->name, "conv_tma_e4m3")) return 0x1p-11;
     if (strstr(kernel->name, "conv_tma_u8") && p->attr.conv.act == CF_ACT_SILU && p->out[0].dtype == CF_U8)
         return 0x1.2p-12;
     // Winograd in bf16 rounds sums of four inputs and of nine weights once more, by 2^-9 each; magnitude() is the sum

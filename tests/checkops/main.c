@@ -16,7 +16,7 @@
 #define DECLARE(op) extern const check_op op;
 CHECK_OPS(DECLARE)
 
-enum { MAX_THREADS = 3, MAX_KERNELS = 128, MAX_REPORTED = 20 };
+enum { MAX_THREADS = 3, MAX_KERNELS = 160, MAX_REPORTED = 20 };
 
 typedef struct {
     const cf_kernel *kernel;
@@ -235,12 +235,16 @@ static double half_step(const cf_tensor *out, double value) {
     case CF_F16: return fmax(ldexp(1, exponent - 12), 0x1p-25);
     case CF_S8:
     case CF_U8: return out->scale * 0.5;
+    case CF_E4M3: // of the number that is stored
+        frexp(value / out->scale, &exponent);
+        return out->scale * fmax(ldexp(1, exponent - 5), 0x1p-10);
     default: return 0;
     }
 }
 
 static double clamp_to_format(const cf_tensor *out, double value) {
     double least = out->dtype == CF_S8 ? -128 : 0, most = out->dtype == CF_S8 ? 127 : 255;
+    if (out->dtype == CF_E4M3) return fabs(value) > 448 * out->scale ? copysign(448 * out->scale, value) : value;
     if (out->dtype == CF_F16) return fabs(value) >= 65520 ? copysign(INFINITY, value) : value;
     if (out->dtype != CF_S8 && out->dtype != CF_U8) return value;
     return fmin(fmax(value, (least - out->zero) * out->scale), (most - out->zero) * out->scale);
@@ -345,20 +349,29 @@ static void emit_bench(check_run *run, const check_case *one, bench_case *made) 
 
 static void emit_one(check_run *run, const check_case *one);
 
-// On a GPU every bf16 case is there once more in fp16.
+// The tensors of a case, from one type to another; 1 if there was one.
+static int retype(check_case *one, cf_dtype from, cf_dtype to) {
+    int changed = 0;
+    for (int i = 0; i < CF_MAX_INPUTS + 1; i++) {
+        cf_tensor *tensor = i < CF_MAX_INPUTS ? &one->problem.in[i] : &one->problem.out[0];
+        if (tensor->dtype != from) continue;
+        tensor->dtype = to;
+        changed = 1;
+        if (to == CF_E4M3) tensor->scale *= 0.5f, tensor->zero = 0; // 200 steps of a byte become 400
+    }
+    return changed;
+}
+
+// On a GPU every bf16 case is there once more in fp16, and every one of bytes in E4M3.
 void check_emit(check_run *run, const check_case *one) {
+    enum { E4M3_FROM = 89 };
     emit_one(run, one);
     if (run->target.backend != CF_CUDA) return;
     check_case twin = *one;
-    int changed = 0;
-    for (int i = 0; i < CF_MAX_INPUTS + 1; i++) {
-        cf_tensor *tensor = i < CF_MAX_INPUTS ? &twin.problem.in[i] : &twin.problem.out[0];
-        if (tensor->dtype != CF_BF16) continue;
-        tensor->dtype = CF_F16;
-        changed = 1;
-    }
     snprintf(twin.name, sizeof twin.name, "%.80s as f16", one->name);
-    if (changed) emit_one(run, &twin);
+    if (retype(&twin, CF_BF16, CF_F16)) emit_one(run, &twin);
+    snprintf(twin.name, sizeof twin.name, "%.80s as e4m3", one->name);
+    if (run->target.compute >= E4M3_FROM && retype(&twin, CF_U8, CF_E4M3)) emit_one(run, &twin);
 }
 
 static void emit_one(check_run *run, const check_case *one) {

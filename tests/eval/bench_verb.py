@@ -121,7 +121,7 @@ def main():
 
     assert "The slowest steps" in run("--runs", "2", "--profile")[0]
     assert run("--runs", "2", "--markdown")[0].count("| images/s |") == 1
-    for words in (["--scope", "image"], ["--scope", "sideways"], ["--batch", "0"], ["--batch", "1,1"], ["--batch", ""], ["--precision", "fp8"], ["--json", "--profile"], ["--data", "x"], ["--table", "--batch", "1"]):
+    for words in (["--scope", "image"], ["--scope", "sideways"], ["--batch", "0"], ["--batch", "1,1"], ["--batch", ""], ["--precision", "fp9"], ["--json", "--profile"], ["--data", "x"], ["--table", "--batch", "1"]):
         run(*words, status=2)
     print("cfine bench: all as expected")
 

@@ -132,6 +132,18 @@ def bad_input(common, folder, truth, data):
         run(*missing, status=2)
 
 
+def on_a_gpu(common, folder):
+    """On a machine without one that is an error which leaves nothing behind."""
+    plan = folder + "/gpu.plan"
+    words = common + ("--device", "cuda", "--budget", "20s", "-o", plan)
+    if "gpu          none" in run(verb="doctor")[0]:
+        assert "--device cpu" in run(*words, status=1)[1] and not os.path.exists(plan) and not os.path.exists(plan + ".search")
+        return
+    out, _ = run(*words, "--json")
+    assert any(json.loads(line)["setting"] == "fp16" for line in out.splitlines()), out
+    assert "cuda" in json.loads(run(plan, "--json", verb="info")[0])["device"]
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         truth, data = make_data(folder)
@@ -147,6 +159,7 @@ def main():
         kill_and_resume(common, folder)
         out, _ = run(*common, "--budget", "20s", "--objective", "throughput", "-o", folder + "/fast.plan")
         assert "fastest uniform setting" in out or "No combination" in out, out
+        on_a_gpu(common, folder)
         bad_input(common, folder, truth, data)
     print("cfine optimize: all as expected")
 

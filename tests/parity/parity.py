@@ -83,14 +83,14 @@ def photos_of(size, calm, options):
 
 
 def checkpoint(size, calm, options):
-    """The directory and the .pth of a size, made once for each seed and side."""
+    """The directory and, unless it is not wanted, the .pth of a size, made once for each seed and side."""
     side, seed = side_of(size, calm, options), seed_of(size, calm, options)
     directory = os.path.join(options.work, f"{size}{'-calm' * calm}-{seed}" + f"-{side}" * (side != 640))
     pth = directory + ".pth"
     draw = [os.path.join(TOP, "tests", "parity", "calm_checkpoint.py")] if calm else [script("checkpoint.py"), "--size", str(side)]
     if not os.path.exists(os.path.join(directory, "preprocessor_config.json")):
         must([PYTHON, *draw, "--seed", str(seed), size, directory])
-    if not os.path.exists(pth):
+    if not options.no_pth and not os.path.exists(pth):
         must([PYTHON, os.path.join(TOP, "tests", "golden", "make_checkpoint_fixtures.py"), "official", directory, pth])
     return directory, pth
 

@@ -29,6 +29,28 @@ static void halves_round_trip(void **state) {
     }
 }
 
+// Likewise the 256 numbers of E4M3, and what lies between two of them goes to the nearer, a tie to the even one.
+static void e4m3_rounds_to_nearest_even(void **state) {
+    (void)state;
+    for (uint32_t b = 0; b < 256; b++) {
+        float here = cf_e4m3_to_f32((uint8_t)b), next = cf_e4m3_to_f32((uint8_t)(b + 1)), middle = (here + next) / 2;
+        if (isnan(here)) {
+            assert_true(isnan(cf_e4m3_to_f32(cf_f32_to_e4m3(here))));
+            continue;
+        }
+        assert_int_equal(cf_f32_to_e4m3(here), b);
+        if ((b & 0x7f) == 0x7e) continue; // NaN is next
+        assert_int_equal(cf_f32_to_e4m3(middle), b + (b & 1));
+        assert_int_equal(cf_f32_to_e4m3(nextafterf(middle, here)), b);
+        assert_int_equal(cf_f32_to_e4m3(nextafterf(middle, next)), b + 1);
+    }
+    assert_int_equal(cf_f32_to_e4m3(1.0f), 0x38);
+    assert_int_equal(cf_f32_to_e4m3(448.0f), 0x7e);
+    assert_int_equal(cf_f32_to_e4m3(-1e30f), 0xfe);
+    assert_int_equal(cf_f32_to_e4m3(INFINITY), 0x7e);
+    assert_int_equal(cf_f32_to_e4m3(0x1p-9f), 1);
+}
+
 static void halves_round_to_nearest_even(void **state) {
     (void)state;
     assert_int_equal(cf_f32_to_bf16(1.0f + 0x1p-8f), 0x3f80); // a tie goes to the even neighbour
@@ -138,11 +160,9 @@ static void cpu_masks_only_take_away(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(halves_round_trip),
-        cmocka_unit_test(halves_round_to_nearest_even),
-        cmocka_unit_test(files_appear_whole_or_not_at_all),
-        cmocka_unit_test(allocations_fail_when_told),
-        cmocka_unit_test(teams_meet_at_barriers),
+        cmocka_unit_test(halves_round_trip),           cmocka_unit_test(halves_round_to_nearest_even),
+        cmocka_unit_test(e4m3_rounds_to_nearest_even), cmocka_unit_test(files_appear_whole_or_not_at_all),
+        cmocka_unit_test(allocations_fail_when_told),  cmocka_unit_test(teams_meet_at_barriers),
         cmocka_unit_test(cpu_masks_only_take_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

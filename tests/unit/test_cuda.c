@@ -23,7 +23,7 @@ static cfine_session *open_session(const char *path, const char *device, cfine_p
     options.plan.device = device;
     options.plan.precision = precision;
     options.plan.batch = batch;
-    if (precision == CFINE_INT8) options.plan.calibration = calibration;
+    if (precision >= CFINE_INT8) options.plan.calibration = calibration;
     cfine_session *session;
     assert_ok(cfine_open(path, &options, &session, &error));
     return session;
@@ -176,6 +176,25 @@ static void int8_finds_the_same(void **state) {
     compare_with_cpu(CFINE_INT8, 0.1, 0.02, 0.85); // one of a dozen objects may be near the threshold
 }
 
+// On a chip that has it; others refuse it.
+static void fp8_finds_the_same(void **state) {
+    (void)state;
+    char gpu[256];
+    assert_ok(cfine_gpu_describe(0, gpu, sizeof gpu, &error));
+    if (!strstr(gpu, "compute capability 9.0")) {
+        cfine_open_options options = CFINE_INIT(cfine_open_options);
+        options.plan = CFINE_INIT(cfine_plan_options);
+        options.session = CFINE_INIT(cfine_session_options);
+        options.plan.device = "cuda";
+        options.plan.precision = CFINE_FP8;
+        options.plan.calibration = calibration;
+        cfine_session *session;
+        assert_int_equal(cfine_open(model, &options, &session, &error), CFINE_ERROR_UNSUPPORTED);
+        return;
+    }
+    compare_with_cpu(CFINE_FP8, 0.1, 0.02, 0.85);
+}
+
 static void plan_files_run_as_built(void **state) {
     (void)state;
     char path[] = "cfine-test-XXXXXX";
@@ -316,17 +335,12 @@ int main(int argc, char **argv) {
     read_scenes();
     calibrate("cpu", -1, calibration);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fp32_equals_the_cpu),
-        cmocka_unit_test(fp16_finds_the_same),
-        cmocka_unit_test(bf16_finds_the_same),
-        cmocka_unit_test(int8_finds_the_same),
-        cmocka_unit_test(plan_files_run_as_built),
-        cmocka_unit_test(sessions_share_a_plan),
-        cmocka_unit_test(too_much_is_said),
-        cmocka_unit_test(batch_auto_fits),
-        cmocka_unit_test(calibrates_like_the_cpu),
-        cmocka_unit_test(images_are_prepared_alike),
-        cmocka_unit_test(pictures_of_all_sizes_are_prepared_alike),
+        cmocka_unit_test(fp32_equals_the_cpu),       cmocka_unit_test(fp16_finds_the_same),
+        cmocka_unit_test(bf16_finds_the_same),       cmocka_unit_test(int8_finds_the_same),
+        cmocka_unit_test(fp8_finds_the_same),        cmocka_unit_test(plan_files_run_as_built),
+        cmocka_unit_test(sessions_share_a_plan),     cmocka_unit_test(too_much_is_said),
+        cmocka_unit_test(batch_auto_fits),           cmocka_unit_test(calibrates_like_the_cpu),
+        cmocka_unit_test(images_are_prepared_alike), cmocka_unit_test(pictures_of_all_sizes_are_prepared_alike),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(pixels);

@@ -28,7 +28,7 @@ static opt_search *make_search(void) {
     search->query_count = search->size_count = 2;
     search->layer_count = 1;
     add(search, OPT_FP32, 0, 0, 0.900, 1);
-    add(search, OPT_BF16, 0, 0, 0.900, 0.31);
+    add(search, OPT_HALF, 0, 0, 0.900, 0.31);
     add(search, OPT_INT8, 0, 0, 0.900, 0.29);
     return search;
 }
@@ -38,8 +38,8 @@ static opt_search *make_search(void) {
 static void test_own_precision(void **state) {
     (void)state;
     opt_search *search = make_search();
-    add(search, OPT_BF16, 1, 0, 0.896, 0.265);
-    add(search, OPT_BF16, 0, 1, 0.900, 0.300);
+    add(search, OPT_HALF, 1, 0, 0.896, 0.265);
+    add(search, OPT_HALF, 0, 1, 0.900, 0.300);
     add(search, OPT_INT8, 1, 0, 0.896, 0.220);
     add(search, OPT_INT8, 0, 1, 0.900, 0.274);
     opt_setting next;
@@ -57,8 +57,8 @@ static void test_own_precision(void **state) {
 static void test_other_precision(void **state) {
     (void)state;
     opt_search *search = make_search();
-    add(search, OPT_BF16, 1, 0, 0.896, 0.265);
-    add(search, OPT_BF16, 0, 1, 0.800, 0.100);
+    add(search, OPT_HALF, 1, 0, 0.896, 0.265);
+    add(search, OPT_HALF, 0, 1, 0.800, 0.100);
     opt_setting next;
     assert_true(opt_choose_next(search, &next));
     assert_int_equal(next.level, OPT_INT8);

@@ -215,17 +215,17 @@ static double error_of(cf_judge *judge, cf_graph *graph, uint32_t features) {
 }
 
 // What reads bytes is an int8 convolution or an operator that can; units are there and make sense.
-static void check_bytes(const cf_graph *graph, int *convolutions, int *concats) {
+static void check_bytes(const cf_graph *graph, cf_dtype stored, int *convolutions, int *concats) {
     for (int i = 0; i < graph->node_count; i++) {
         const cf_node *node = &graph->nodes[i];
         const cf_value *out = &graph->values[node->output];
         if (node->dead) continue;
-        if (out->dtype == CF_U8) {
+        if (out->dtype == stored) {
             assert_true(out->scale > 0 && isfinite(out->scale));
-            assert_in_range(out->zero, 0, 255);
+            assert_in_range(out->zero, 0, stored == CF_E4M3 ? 0 : 255);
         }
         for (int k = 0; k < node->input_count; k++) {
-            if (graph->values[node->inputs[k]].dtype != CF_U8) continue;
+            if (graph->values[node->inputs[k]].dtype != stored) continue;
             if (node->op != CF_OP_CONV) {
                 assert_true(node->op != CF_OP_ATTENTION && node->op != CF_OP_DEFORM && node->op != CF_OP_TOKENS);
                 continue;
@@ -246,7 +246,7 @@ static void chosen_operators_read_bytes(void **state) {
         cf_graph *graph = tiny_graph();
         if (half) assert_ok(cf_assign_half(graph, CF_BF16, &error));
         assert_ok(cf_assign_int8(graph, made, 1, &error));
-        check_bytes(graph, &convolutions, &concats);
+        check_bytes(graph, CF_U8, &convolutions, &concats);
         assert_int_equal(convolutions, made->operator_count);
         assert_true(concats >= 4);
         cf_graph_destroy(graph);
@@ -261,37 +261,41 @@ static void chosen_operators_read_bytes(void **state) {
     cf_calibration_destroy(made);
 }
 
-// By the estimates of a GPU's kernels, which needs no GPU: what a chip would not do in int8 stays whole, and where int8
-// is chosen, a kernel made for it runs.
+// By the estimates of a GPU's kernels, which needs no GPU: what a chip would not do in int8 or E4M3 stays whole, and
+// where it is chosen, a kernel made for it runs.
 static void prices_choose_what_kernels_can(void **state) {
     (void)state;
     enum { MULTIPROCESSORS = 132, BATCH = 8 };
-    static const int chips[] = {75, 80, 90};
+    static const struct {
+        int compute;
+        cf_dtype stored;
+    } chips[] = {{75, CF_U8}, {80, CF_U8}, {90, CF_U8}, {90, CF_E4M3}};
     cf_calibration *made = tiny_calibration(0, 0);
-    for (int c = 0; c < 3; c++) {
-        cf_plan_request request = {.precision = CFINE_INT8,
+    for (int c = 0; c < 4; c++) {
+        cf_dtype stored = chips[c].stored;
+        cf_plan_request request = {.precision = stored == CF_U8 ? CFINE_INT8 : CFINE_FP8,
                                    .batch = BATCH,
                                    .threads = MULTIPROCESSORS,
-                                   .target = {.backend = CF_CUDA, .compute = chips[c]}};
+                                   .target = {.backend = CF_CUDA, .compute = chips[c].compute}};
         cf_graph *graph = tiny_graph();
         cf_pricer *pricer;
         cf_plan *plan;
-        int convolutions = 0, concats = 0, in_int8 = 0;
+        int convolutions = 0, concats = 0, in_bytes = 0;
         assert_ok(cf_assign_half(graph, CF_F16, &error));
         assert_ok(cf_pricer_create(&request, &pricer, &error));
-        assert_ok(cf_assign_int8_by_price(graph, made, pricer, &error));
+        assert_ok(cf_assign_bytes_by_price(graph, made, stored, pricer, &error));
         cf_pricer_destroy(pricer);
-        check_bytes(graph, &convolutions, &concats);
+        check_bytes(graph, stored, &convolutions, &concats);
         assert_in_range(convolutions, 1, made->operator_count);
         assert_ok(cf_plan_compile(graph, &request, &plan, &error));
         cf_graph_destroy(graph);
         for (int i = 0; i < plan->step_count; i++) {
             const cf_problem *problem = &plan->steps[i].problem;
-            if (problem->op != CF_OP_CONV || problem->attr.conv.groups > 1 || problem->in[0].dtype != CF_U8) continue;
-            assert_non_null(strstr(plan->steps[i].kernel->name, "_u8_"));
-            in_int8++;
+            if (problem->op != CF_OP_CONV || problem->attr.conv.groups > 1 || problem->in[0].dtype != stored) continue;
+            assert_non_null(strstr(plan->steps[i].kernel->name, stored == CF_U8 ? "_u8_" : "_e4m3_"));
+            in_bytes++;
         }
-        assert_int_equal(in_int8, convolutions);
+        assert_int_equal(in_bytes, convolutions);
         cf_plan_release(plan);
     }
     cf_calibration_destroy(made);

@@ -114,7 +114,7 @@ __device__ __forceinline__ void cf_put8_bytes(const cf_tensor &t, int64_t at, in
 // The same of a tensor of any type. vector: they start at a multiple of 16 bytes (8 where elements are bytes).
 __device__ __forceinline__ cf_eight cf_get8(const cf_tensor &t, int64_t at, int count, int vector) {
     const char *from = static_cast<const char *>(t.data);
-    if (t.dtype == CF_U8 || t.dtype == CF_S8) return cf_get8_bytes(t, at, count, vector);
+    if (cf_is_bytes(t)) return cf_get8_bytes(t, at, count, vector);
     if (vector && count == 8) {
         if (t.dtype == CF_F32) return cf_load8_f32(reinterpret_cast<const float *>(from) + at);
         uint4 bits = *reinterpret_cast<const uint4 *>(from + at * 2);
@@ -127,7 +127,7 @@ __device__ __forceinline__ cf_eight cf_get8(const cf_tensor &t, int64_t at, int 
 
 __device__ __forceinline__ void cf_put8(const cf_tensor &t, int64_t at, int count, int vector, const cf_eight &e) {
     char *to = static_cast<char *>(t.data);
-    if (t.dtype == CF_U8 || t.dtype == CF_S8) {
+    if (cf_is_bytes(t)) {
         cf_put8_bytes(t, at, count, vector, e);
     } else if (vector && count == 8) {
         if (t.dtype == CF_F32) {

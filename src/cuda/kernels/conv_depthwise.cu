@@ -24,6 +24,9 @@ template <typename T> struct two {
     static __device__ __forceinline__ uint32_t outside(const cf_tensor &) { return 0; }
     static __device__ __forceinline__ float2 unpack(const cf_tensor &, uint32_t bits) { return cf_unpack(bits, T()); }
     static __device__ __forceinline__ float unit(const cf_tensor &) { return 1.f; }
+    // Whether what is stored is bytes of this type: half may store either, bytes their own.
+    static __device__ __forceinline__ bool to_u8(int dtype) { return dtype == CF_U8; }
+    static __device__ __forceinline__ bool to_e4m3(int dtype) { return sizeof(T) == 2 && dtype == CF_E4M3; }
     // Stores two elements `at` elements from `to` on, which is of type T unless that is bytes.
     static __device__ __forceinline__ void store(void *to, int64_t at, float2 v) {
         *reinterpret_cast<uint32_t *>(static_cast<T *>(to) + at) = cf_pack(v.x, v.y, T());
@@ -36,6 +39,8 @@ template <> struct two<float> {
     static __device__ __forceinline__ float2 outside(const cf_tensor &) { return make_float2(0.f, 0.f); }
     static __device__ __forceinline__ float2 unpack(const cf_tensor &, float2 v) { return v; }
     static __device__ __forceinline__ float unit(const cf_tensor &) { return 1.f; }
+    static __device__ __forceinline__ bool to_u8(int dtype) { return dtype == CF_U8; }
+    static __device__ __forceinline__ bool to_e4m3(int) { return false; }
     static __device__ __forceinline__ void store(void *to, int64_t at, float2 v) {
         *reinterpret_cast<float2 *>(static_cast<float *>(to) + at) = v;
     }
@@ -52,6 +57,21 @@ template <> struct two<uint8_t> {
         return make_float2(cf_byte_less(bits, 0, base), cf_byte_less(bits, 1, base));
     }
     static __device__ __forceinline__ float unit(const cf_tensor &t) { return t.scale; }
+    static __device__ __forceinline__ bool to_u8(int dtype) { return dtype == CF_U8; }
+    static __device__ __forceinline__ bool to_e4m3(int) { return false; }
+    static __device__ __forceinline__ void store(void *to, int64_t at, float2 v) { two<__half>::store(to, at, v); }
+};
+
+template <> struct two<__nv_fp8_e4m3> {
+    typedef uint32_t bits;
+    static __device__ __forceinline__ uint32_t load(const char *from) {
+        return *reinterpret_cast<const uint16_t *>(from);
+    }
+    static __device__ __forceinline__ uint32_t outside(const cf_tensor &) { return 0; }
+    static __device__ __forceinline__ float2 unpack(const cf_tensor &, uint32_t bits) { return cf_from_two_e4m3(bits); }
+    static __device__ __forceinline__ float unit(const cf_tensor &t) { return t.scale; }
+    static __device__ __forceinline__ bool to_u8(int) { return false; }
+    static __device__ __forceinline__ bool to_e4m3(int dtype) { return dtype == CF_E4M3; }
     static __device__ __forceinline__ void store(void *to, int64_t at, float2 v) { two<__half>::store(to, at, v); }
 };
 
@@ -89,11 +109,11 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
         for (int s = 0; s < SPAN; s++) bits[s] = there >> s & 1 ? two<T>::load(in + (from + s * pixel_bytes)) : outside;
         from += row_bytes;
     };
-    bool bytes = a.out.dtype == CF_U8;
+    bool e4m3 = two<T>::to_e4m3(a.out.dtype), bytes = e4m3 || two<T>::to_u8(a.out.dtype);
     bool usual = (bytes || a.out.dtype == WHOLE) && a.vector_out && a.attr.act <= CF_ACT_RELU && !a.residual.data;
     float scale = a.attr.affine ? a.attr.scale : 1.f, shift = a.attr.affine ? a.attr.shift : 0.f;
     float least = a.attr.act == CF_ACT_RELU ? 0.f : -INFINITY;
-    if (bytes) scale /= a.out.scale, shift = shift / a.out.scale + a.out.zero;
+    if (bytes) scale /= a.out.scale, shift = shift / a.out.scale + (e4m3 ? 0 : a.out.zero);
     int64_t to = cf_at(a.out, n, oy, ox, c);
 
     float2 sum[HIGH][WIDE];
@@ -133,7 +153,7 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
                 int64_t at = to + q * a.out.row + p * a.out.pixel;
                 if (bytes)
                     *reinterpret_cast<uint16_t *>(static_cast<uint8_t *>(a.out.data) + at) =
-                        (uint16_t)cf_two_bytes(v.x, v.y);
+                        (uint16_t)(e4m3 ? cf_two_e4m3(v.x, v.y) : cf_two_bytes(v.x, v.y));
                 else
                     two<T>::store(a.out.data, at, v);
             }
@@ -151,6 +171,7 @@ __device__ __forceinline__ void depthwise(const cf_conv_args &a) {
     DEPTHWISE_OF(f16, __half, CF_F16, __VA_ARGS__)                                                                     \
     DEPTHWISE_OF(bf16, __nv_bfloat16, CF_BF16, __VA_ARGS__)                                                            \
     DEPTHWISE_OF(u8, uint8_t, CF_F16, __VA_ARGS__)                                                                     \
+    DEPTHWISE_OF(e4m3, __nv_fp8_e4m3, CF_F16, __VA_ARGS__)                                                             \
     DEPTHWISE_OF(f32, float, CF_F32, __VA_ARGS__)
 
 DEPTHWISE(3, 1, 4, 4, 5)

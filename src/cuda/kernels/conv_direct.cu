@@ -24,8 +24,11 @@ CF_GLOBAL cf_conv_any(const __grid_constant__ cf_conv_args a, const float *units
             float part = 0;
             for (int c = 0; c < group_in; c++) {
                 float value = cf_get(a.in, at + c);
-                if (units)
-                    value = (rintf(value / a.in.scale) + a.in.zero - units[a.in.c + first + c]) * units[first + c];
+                if (units) {
+                    float stored = value / a.in.scale;
+                    if (a.in.dtype != CF_E4M3) stored = rintf(stored) + a.in.zero - units[a.in.c + first + c];
+                    value = stored * units[first + c];
+                }
                 part = fmaf(weight[(int64_t)c * a.out.c], value, part);
                 if (c % CHUNK == CHUNK - 1) sum += part, part = 0;
             }

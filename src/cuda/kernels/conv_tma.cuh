@@ -32,6 +32,17 @@ template <int COLUMNS> struct tma_product<uint8_t, COLUMNS> {
     }
 };
 
+template <int COLUMNS> struct tma_product<__nv_fp8_e4m3, COLUMNS> {
+    typedef float sum;
+    typedef __half half;
+    static __device__ __forceinline__ void add(float (&d)[COLUMNS / 2], uint64_t a, uint64_t b) {
+        cf_e4m3_product<COLUMNS>::add(d, a, b);
+    }
+};
+
+template <typename T> struct is_e4m3 { static constexpr bool value = false; };
+template <> struct is_e4m3<__nv_fp8_e4m3> { static constexpr bool value = true; };
+
 // Channels that a warp stores at once, and the bytes of such a piece: 16 pixels.
 __host__ __device__ constexpr int piece_width(int columns) {
     return columns % 64 ? 32 : 64;
@@ -107,8 +118,9 @@ __device__ __forceinline__ void add_bias(const cf_conv_tma_args &a, const float 
     }
 }
 
-template <int WIDTH>
-__device__ __forceinline__ void add_bias(const cf_conv_tma_args &a, const int *sum, float (&v)[WIDTH / 2], int o) {
+// The same of sums of bytes, in the units of each channel.
+template <int WIDTH, typename S>
+__device__ __forceinline__ void add_scaled_bias(const cf_conv_tma_args &a, const S *sum, float (&v)[WIDTH / 2], int o) {
     const float *bias = a.bias + o + threadIdx.x % 4 * 2, *unit = a.unit + o + threadIdx.x % 4 * 2;
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++) {
@@ -118,6 +130,11 @@ __device__ __forceinline__ void add_bias(const cf_conv_tma_args &a, const int *s
 #pragma unroll
         for (int k = 0; k < 4; k++) v[4 * j + k] = fmaf((float)sum[4 * j + k], k % 2 ? u.y : u.x, k % 2 ? b.y : b.x);
     }
+}
+
+template <int WIDTH>
+__device__ __forceinline__ void add_bias(const cf_conv_tma_args &a, const int *sum, float (&v)[WIDTH / 2], int o) {
+    add_scaled_bias<WIDTH>(a, sum, v, o);
 }
 
 // Adds the residual, which lies in the slot, and puts the piece there.
@@ -143,17 +160,21 @@ __device__ __forceinline__ void put_piece(const cf_conv_tma_args &a, float (&v)[
     }
 }
 
+// Where two channels of a piece of bytes lie: j and h as in put_bytes.
+template <int WIDTH> __device__ __forceinline__ uint16_t *two_bytes_of(unsigned char *slot, int j, int h) {
+    int lane = threadIdx.x % 32;
+    return reinterpret_cast<uint16_t *>(slot + piece_place<WIDTH>(lane / 4 + h * 8, j / 2) + j % 2 * 8 + lane % 4 * 2);
+}
+
 // The same of bytes: v is in units of the output, from its zero point on.
 template <int WIDTH>
 __device__ __forceinline__ void put_bytes(const cf_conv_tma_args &a, float (&v)[WIDTH / 2], unsigned char *slot) {
-    int lane = threadIdx.x % 32;
     float base = (float)(CF_WHOLE + a.residual_zero);
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++)
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            uint16_t *at = reinterpret_cast<uint16_t *>(slot + piece_place<WIDTH>(lane / 4 + h * 8, j / 2) + j % 2 * 8 +
-                                                        lane % 4 * 2);
+            uint16_t *at = two_bytes_of<WIDTH>(slot, j, h);
             float low = v[4 * j + 2 * h], high = v[4 * j + 2 * h + 1];
             if (a.residual) {
                 uint32_t more = *at;
@@ -161,6 +182,23 @@ __device__ __forceinline__ void put_bytes(const cf_conv_tma_args &a, float (&v)[
                 high = fmaf(cf_byte_less(more, 1, base), a.residual_scale, high);
             }
             *at = (uint16_t)cf_two_bytes(low, high);
+        }
+}
+
+// The same of E4M3.
+template <int WIDTH>
+__device__ __forceinline__ void put_e4m3(const cf_conv_tma_args &a, float (&v)[WIDTH / 2], unsigned char *slot) {
+#pragma unroll
+    for (int j = 0; j < WIDTH / 8; j++)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            uint16_t *at = two_bytes_of<WIDTH>(slot, j, h);
+            float low = v[4 * j + 2 * h], high = v[4 * j + 2 * h + 1];
+            if (a.residual) {
+                float2 more = cf_from_two_e4m3(*at);
+                low = fmaf(more.x, a.residual_scale, low), high = fmaf(more.y, a.residual_scale, high);
+            }
+            *at = (uint16_t)cf_two_e4m3(low, high);
         }
 }
 
@@ -178,7 +216,10 @@ template <typename T, int WIDTH, typename S>
 __device__ __forceinline__ void finish_piece(const cf_conv_tma_args &a, const S *sum, unsigned char *slot, int m,
                                              int o) {
     float v[WIDTH / 2];
-    add_bias<WIDTH>(a, sum, v, o);
+    if (is_e4m3<T>::value)
+        add_scaled_bias<WIDTH>(a, sum, v, o);
+    else
+        add_bias<WIDTH>(a, sum, v, o);
     if (a.act == CF_ACT_RELU) {
 #pragma unroll
         for (int k = 0; k < WIDTH / 2; k++) v[k] = fmaxf(v[k], 0.f);
@@ -199,7 +240,10 @@ __device__ __forceinline__ void finish_piece(const cf_conv_tma_args &a, const S 
     }
 #pragma unroll
     for (int k = 0; k < WIDTH / 2; k++) v[k] = fmaf(v[k], a.scale, a.shift);
-    if (a.out_bytes)
+    // Products of 16 bits store either type of bytes, those of bytes their own.
+    if (is_e4m3<T>::value ? a.out_bytes != 0 : sizeof(T) == 2 && a.out_bytes == CF_CONV_OUT_E4M3)
+        put_e4m3<WIDTH>(a, v, slot);
+    else if (!is_e4m3<T>::value && a.out_bytes)
         put_bytes<WIDTH>(a, v, slot);
     else
         put_piece<typename tma_product<T, WIDTH>::half, WIDTH>(a, v, slot);

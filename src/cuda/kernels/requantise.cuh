@@ -93,10 +93,11 @@ __device__ __forceinline__ void store_tile(const cf_conv_int8_args &a, const int
     int first = threadIdx.x / EIGHTS, column = threadIdx.x % EIGHTS * 8, o = o0 + column;
     int end = min(ROWS, conv.pixels - m0);
     if (first >= STEP || o >= conv.out.c) return;
-    bool usual = (conv.out.dtype == CF_U8 || conv.out.dtype == CF_F16) && conv.flat_out && conv.vector_out &&
-                 conv.attr.act <= CF_ACT_SILU && o + 8 <= conv.out.c &&
-                 (!conv.residual.data || (conv.residual.dtype != CF_F32 && conv.residual.dtype != CF_S8 &&
-                                          conv.flat_residual && conv.vector_residual));
+    bool usual =
+        (conv.out.dtype == CF_U8 || conv.out.dtype == CF_F16) && conv.flat_out && conv.vector_out &&
+        conv.attr.act <= CF_ACT_SILU && o + 8 <= conv.out.c &&
+        (!conv.residual.data || (conv.residual.dtype != CF_F32 && conv.residual.dtype != CF_S8 &&
+                                 conv.residual.dtype != CF_E4M3 && conv.flat_residual && conv.vector_residual));
     if (usual)
         cf_requantise_rows<LINE, STEP>(a, sums + column, m0, o, first, end);
     else

@@ -9,6 +9,7 @@ try --model tiny --device cuda:
 try --model tiny --device cuda:x
 try --model tiny --device cuda:99
 try --model tiny --precision fp16
+try --model tiny --precision fp8
 cfine build --model tiny --quick -o cpu.plan > /dev/null 2>&1
 try --model cpu.plan --device cuda
 try --model cpu.plan --device gpu
