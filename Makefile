@@ -17,7 +17,7 @@ help:
 	@echo "  make test      install what is missing, build, run every test"
 	@echo
 	@echo "  make build     build/release: the command, the library, the backend for Triton"
-	@echo "  make check     the quick tests only (seconds)"
+	@echo "  make check     without the slow tests (two minutes or so)"
 	@echo "  make test-gpu  every GPU kernel and the bundled model on this machine's GPU"
 	@echo "  make asan      every test under the address and undefined-behaviour sanitizers"
 	@echo "  make tsan      every test under the thread sanitizer"
@@ -92,7 +92,7 @@ bench: build
 	@BENCH_PYTHON=$(BENCH_PYTHON) python3 scripts/bench_readme.py $(CFINE) $(BENCH)
 
 install: packages
-	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) && cmake --build --preset release
+	@cmake --preset release -DCMAKE_INSTALL_PREFIX="$(PREFIX)" && cmake --build --preset release
 	@cmake --install build/release
 	@[ "$$(id -u)" != 0 ] || [ -n "$$DESTDIR" ] || ldconfig # or programs do not find the new library
 

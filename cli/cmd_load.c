@@ -11,6 +11,7 @@
 #include "inputs.h"
 #include "load/load.h"
 #include "message.h"
+#include "output_file.h"
 #include "read_file.h"
 #include "save_canvas.h"
 #include "verbs.h"
@@ -143,7 +144,7 @@ static int most_connections(const load *run) {
 static int run_loads(load *run, const cli_curl *curl) {
     const load_args *args = run->args;
     load_form form = args->json ? LOAD_JSON : args->csv ? LOAD_CSV : LOAD_TABLE;
-    int failed = 0; // loads without a good answer, pictures that could not be written
+    int failed = 0; // loads without a good answer or with lost ones, pictures that could not be written
     load_sender *sender = load_sender_open(curl, &run->target);
     if (!sender) return CLI_FAILED;
     load_print_heading(form, &run->target, args->rates != NULL);
@@ -157,7 +158,7 @@ static int run_loads(load *run, const cli_curl *curl) {
         load_point *point = &run->points[run->point_count++];
         load_sender_run(sender, &plan, point);
         load_print_point(form, &run->target, point);
-        failed += point->good == 0;
+        failed += point->good == 0 || point->lost > 0;
     }
     load_sender_close(sender);
     for (int i = 0; i < args->pictures.count && run->point_count; i++)
@@ -194,6 +195,8 @@ static int check(const load_args *args, const char *address, bench_list *loads) 
     for (int i = 0; i < args->pictures.count; i++)
         if (!cli_is_picture_name(args->pictures.items[i]))
             return cli_usage(verb, "--picture: '%s' ends in neither .svg nor .png", args->pictures.items[i]);
+    for (int i = 0; i < args->pictures.count; i++)
+        if (!cli_output_check(args->pictures.items[i])) return CLI_FAILED;
     *loads = (bench_list){{1, 2, 4, 8, 16}, 5};
     return args->rates ? bench_read_numbers(verb, "rate", args->rates, 1, 1000000, loads)
                        : bench_read_numbers(verb, "clients", args->clients, 1, MOST_CLIENTS, loads);

@@ -33,7 +33,7 @@ static const cli_option options[] = {
     {"name", 0, "NAME", "name of the model (default: cfine, or cfine_raw)", CLI_TEXT, offsetof(triton_args, name)},
     {"kind", 0, "KIND", "complete: pictures to boxes; raw: pixel_values to logits and pred_boxes (default: complete)",
      CLI_CHOICE, offsetof(triton_args, kind), .choices = kinds},
-    {"precision", 'p', "P", "precision of the network: fp32, bf16, fp16 or int8 (default: fp32, or the plan's)",
+    {"precision", 'p', "P", "precision of the network: fp32, bf16 or fp16 (default: fp32, or the plan's); int8 and fp8: as a plan",
      CLI_CHOICE, offsetof(triton_args, model.precision), .choices = cli_precision_choices},
     {"queries", 'q', "N", "object queries (default: as trained)", CLI_INT, offsetof(triton_args, model.queries),
      .least = 1, .most = 100000},
@@ -272,6 +272,11 @@ static int run_verb(int argc, char **argv) {
     if (!cli_parse(&cli_verb_triton, argc, argv, &args, &operands, &status)) return status;
     if (!args.out) return cli_usage(&cli_verb_triton, "--out is needed: the folder of the model repository");
     const char *name = args.name ? args.name : args.kind ? "cfine_raw" : "cfine";
+    if (args.model.precision == CFINE_INT8 || args.model.precision == CFINE_FP8)
+        return cli_usage(&cli_verb_triton,
+                         "--precision: %s takes a calibration, which a repository has no place for: cfine build "
+                         "--precision %s --calibration FILE -o X.plan, then --model X.plan",
+                         cli_precision_choices[args.model.precision], cli_precision_choices[args.model.precision]);
     if (!is_name(name)) return cli_usage(&cli_verb_triton, "--name: letters, digits, '_' and '-', at most 100");
     if (!write_repository(&args, name)) return CLI_FAILED;
     char full[PATH_MAX];

@@ -334,11 +334,6 @@ static const char *split_model_path(serve_request *request) {
 }
 
 static int handle_infer(serve_request *request) {
-    const char *encoding = serve_header(request, "Content-Encoding");
-    if (encoding && strcmp(encoding, "identity") != 0) {
-        serve_answer_error(request, 415, "Content-Encoding '%.40s' is not taken", encoding);
-        return 0;
-    }
     request->job.threshold = request->server->options->threshold;
     request->job.prepare = prepare;
     request->make_answer = make_answer;

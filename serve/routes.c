@@ -94,6 +94,11 @@ const serve_route *serve_find_route(serve_request *request) {
         return NULL;
     }
     int get = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+    const char *encoding = serve_header(request, "Content-Encoding");
+    if (encoding && strcmp(encoding, "identity") != 0) {
+        serve_answer_error(request, 415, "Content-Encoding '%.40s' is not taken", encoding);
+        return NULL;
+    }
     if (route->post ? strcmp(request->method, "POST") == 0 : get) return route;
     request->allow = route->post ? "POST" : "GET, HEAD";
     serve_answer_error(request, 405, "this path takes %s", request->allow);

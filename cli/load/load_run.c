@@ -170,7 +170,8 @@ static void take_answers(load_sender *sender, int go_on) {
         sender->flying--;
         one->next_idle = sender->idle;
         sender->idle = one;
-        if (sender->plan.clients && go_on) send_next(sender, now);
+        // A client that nobody answers the door to gives up: it would only spin.
+        if (sender->plan.clients && go_on && code != CURLE_COULDNT_CONNECT) send_next(sender, now);
     }
 }
 

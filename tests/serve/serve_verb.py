@@ -65,6 +65,7 @@ def check_refusals(server):
     assert server.refused(405, "GET", "/v1/detect")[0]["Allow"] == "POST"
     assert server.refused(405, "POST", "/metrics", b"")[0]["Allow"] == "GET, HEAD"
     server.refused(415, "POST", "/v2/models/cfine/infer", b"{}", {"Content-Encoding": "gzip"})
+    server.refused(415, "POST", "/v1/detect", b"{}", {"Content-Encoding": "gzip"})
 
 
 def infer(server, model, root, tail=b"", status=200):

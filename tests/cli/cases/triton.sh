@@ -11,6 +11,8 @@ triton tiny repository backend.so
 cmp "$DATA/tiny/model.safetensors" repository/cfine/1/model.safetensors
 triton tiny repository backend.so
 triton tiny other missing.so
+cfine triton --model tiny --precision int8 -o other --backend backend.so
+say "exit $?"
 mkdir sharded
 cp "$DATA"/tiny/*.json sharded
 cp "$DATA/tiny/model.safetensors" sharded/model-1-of-1.safetensors
