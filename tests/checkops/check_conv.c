@@ -275,6 +275,7 @@ static void cases(check_run *run) {
         {"map", 2, 7, 9, 160, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_RELU, 0, 0},
         {"map", 1, 19, 8, 256, 96, 3, 3, 1, {0}, 1, CF_ACT_SILU, 1, 0},
         {"parts", 1, 19, 29, 448, 48, 1, 1, 1, {0}, 1, CF_ACT_SILU, 1, 0},
+        {"thin", 1, 12, 21, 304, 40, 1, 1, 1, {0}, 1, CF_ACT_SILU, 1, 0}, // 4 groups of bytes in a tile
         {"parts", 1, 15, 17, 800, 34, 1, 1, 1, {0}, 1, CF_ACT_RELU, 0, 0},
         {"parts", 2, 13, 22, 64, 80, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0, 0},
         {"coarse", 1, 8, 40, 24, 40, 1, 1, 1, {0}, 1, CF_ACT_SILU, 0, 1},

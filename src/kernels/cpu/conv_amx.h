@@ -83,7 +83,7 @@ static int cf_amx_chunk(int groups) {
 
 static inline const char *cf_amx_refuse(const cf_conv_geometry *g) {
     int chunk = cf_amx_chunk(g->groups);
-    if (g->groups == 0 || g->tail || (chunk < 8 && g->groups >= 8)) return "channels do not fill tiles";
+    if (g->groups == 0 || g->tail || (chunk < 4 && g->groups >= 8)) return "channels do not fill tiles";
     return g->depth / chunk <= CF_AMX_MOST_STEPS ? NULL : "a very large kernel";
 }
 
