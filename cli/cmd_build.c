@@ -15,7 +15,8 @@ typedef struct {
 } build_args;
 
 static const cli_option options[] = {
-    CLI_MODEL_OPTIONS(build_args, model),
+    CLI_CHECKPOINT_OPTION(build_args, model),
+    CLI_RUN_OPTIONS(build_args, model),
     {"output", 'o', "FILE", "the plan file to write", CLI_TEXT, offsetof(build_args, output),
      .completion = CLI_COMPLETE_FILES},
     {"quick", 0, NULL, "take kernels in their usual order instead of timing them", CLI_FLAG,

@@ -18,7 +18,7 @@ typedef struct {
 static const char *const precisions[] = {"fp32", "fp16", NULL};
 
 static const cli_option options[] = {
-    CLI_MODEL_OPTION_MODEL(export_args, model),
+    CLI_CHECKPOINT_OPTION(export_args, model),
     {"output", 'o', "FILE", "the ONNX file to write", CLI_TEXT, offsetof(export_args, output),
      .completion = CLI_COMPLETE_FILES},
     {"batch", 'b', "N", "images per run: a number, or \"dynamic\" (default: dynamic)", CLI_TEXT,

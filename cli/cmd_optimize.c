@@ -31,7 +31,7 @@ typedef struct {
 static const char *const objectives[] = {"latency", "throughput", NULL};
 
 static const cli_option options[] = {
-    CLI_MODEL_OPTION_MODEL(optimize_args, model),
+    CLI_CHECKPOINT_OPTION(optimize_args, model),
     {"data", 'd', "FILE", "annotations in COCO's \"instances\" format", CLI_TEXT, offsetof(optimize_args, data),
      .completion = CLI_COMPLETE_FILES},
     {"images", 'i', "DIR", "folder of the pictures", CLI_TEXT, offsetof(optimize_args, images),

@@ -31,6 +31,14 @@ extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
             "the bundled one)",                                                                                        \
             CLI_TEXT, offsetof(type, member.model), .completion = CLI_COMPLETE_FILES                                   \
     }
+// For verbs that make something of a checkpoint.
+#define CLI_CHECKPOINT_OPTION(type, member)                                                                            \
+    {                                                                                                                  \
+        "model", 'm', "MODEL",                                                                                         \
+            "a directory of Hugging Face, an official .pth, or the name of a bundled or pulled model (default: the "   \
+            "bundled one)",                                                                                            \
+            CLI_TEXT, offsetof(type, member.model), .completion = CLI_COMPLETE_FILES                                   \
+    }
 #define CLI_MODEL_OPTIONS(type, member) CLI_MODEL_OPTION_MODEL(type, member), CLI_RUN_OPTIONS(type, member)
 #define CLI_RUN_OPTIONS(type, member)                                                                                   \
     {"precision",                                                                                                       \

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -88,10 +88,9 @@ static const cli_option *find_short(const cli_verb *verb, char letter) {
 
 static int read_int(const char *text, int *out) {
     char *end;
-    errno = 0;
     long value = strtol(text, &end, 10);
-    if (end == text || *end || errno || value < -2147483647L || value > 2147483647L) return 0;
-    *out = (int)value;
+    if (end == text || *end) return 0;
+    *out = value < -INT_MAX ? -INT_MAX : value > INT_MAX ? INT_MAX : (int)value;
     return 1;
 }
 
@@ -103,7 +102,7 @@ static int set_int(const cli_verb *verb, const cli_option *option, const char *t
     }
     if (!read_int(text, &value)) return cli_usage(verb, "--%s: '%s' is not a whole number", option->name, text);
     if (value < option->least || value > option->most)
-        return cli_usage(verb, "--%s: %d is not between %.0f and %.0f", option->name, value, option->least,
+        return cli_usage(verb, "--%s: %s is not between %.0f and %.0f", option->name, text, option->least,
                          option->most);
     *field = value;
     return CLI_OK;

@@ -193,17 +193,21 @@ static cfine_status check_header(const header *head, size_t size, const char *na
                                  cfine_error *err) {
     if (memcmp(head->magic, magic, sizeof magic))
         return cf_fail(err, CFINE_ERROR_FORMAT, "%s: is not a plan file", name);
+    int same_version = head->format == FORMAT && (head->library & 0xffffff) == (LIBRARY & 0xffffff);
     if (head->format != FORMAT || head->library != LIBRARY || head->header_size != sizeof(header) ||
-        head->about_size != sizeof(about) || head->step_size != sizeof(step_record))
+        head->about_size != sizeof(about) || head->step_size != sizeof(step_record)) {
+        if (same_version) return damaged(name, "header", err);
         return cf_fail(err, CFINE_ERROR_MISMATCH,
                        "%s: plan of format %u by cfine %u.%u.%u, this is format %d of cfine %s; %s", name, head->format,
                        head->library >> 16 & 255, head->library >> 8 & 255, head->library & 255, (int)FORMAT,
                        cfine_version(), rebuild);
+    }
     if (head->header_hash != cf_hash64(head, offsetof(header, header_hash), 0))
         return damaged(name, "header checksum", err);
     if (head->file_size != size)
-        return cf_fail(err, CFINE_ERROR_FORMAT, "%s: header says %llu bytes, the file has %zu: truncated? %s", name,
-                       (unsigned long long)head->file_size, size, rebuild);
+        return cf_fail(err, CFINE_ERROR_FORMAT, "%s: header says %llu bytes, the file has %zu: %s; %s", name,
+                       (unsigned long long)head->file_size, size,
+                       size < head->file_size ? "the end is missing" : "something was added", rebuild);
     if (head->features & ~features) {
         char missing[128];
         cf_cpu_describe(head->features & ~features, missing, sizeof missing);

@@ -257,7 +257,7 @@ static void damaged_plan_files_are_refused(void **state) {
     }
     for (size_t size = 0; size < bytes.size; size += 1 + bytes.size / 97)
         assert_int_not_equal(cf_planfile_parse(copy, size, "x.plan", ~0u, &plan, &error), CFINE_OK);
-    refuse(copy, bytes.size - 1, CFINE_ERROR_FORMAT, "truncated? rebuild it: cfine build");
+    refuse(copy, bytes.size - 1, CFINE_ERROR_FORMAT, "the end is missing; rebuild it: cfine build");
     if (cf_cpu_features()) // a lesser processor
         assert_fails(cf_planfile_parse(copy, bytes.size, "x.plan", 0, &plan, &error), CFINE_ERROR_MISMATCH,
                      "which this one lacks; rebuild it: cfine build");
