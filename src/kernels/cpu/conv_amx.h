@@ -12,8 +12,8 @@
 // stay in the first. That is the input: a block's pixels meet all panels before the next block's, while the weights
 // come from the second cache by loads that leave the first one alone. Where a block's input is too large K is cut into
 // parts whose sums wait in scratch. Where the weights are too large for the second cache the order turns around: for
-// each part of K, a pair of panels meets all pixels. Meanwhile the operand that comes next is called into the second
-// cache.
+// each part of K, a pair of panels stays in the first cache and meets all pixels, which stream past. Meanwhile the
+// operand that comes next is called into the second cache.
 #ifndef CF_KERNELS_CPU_CONV_AMX_H
 #define CF_KERNELS_CPU_CONV_AMX_H
 
@@ -144,9 +144,8 @@ static void cf_amx_shape(cf_amx_conv *p) {
     p->block = g->panels == 1 ? 4 : 2;
     int across = cf_amx_across(p);
     int64_t weights = p->g.panels * p->panel / across, input = cf_amx_block_bytes(p);
-    int64_t cuts = g->panels > 4 && input > CF_AMX_INPUT_BYTES && weights > CF_AMX_WEIGHT_BYTES
-                       ? (input + CF_AMX_PART_BYTES - 1) / CF_AMX_PART_BYTES
-                       : 1;
+    int64_t cuts =
+        g->panels > 4 && input > CF_AMX_INPUT_BYTES ? (input + CF_AMX_PART_BYTES - 1) / CF_AMX_PART_BYTES : 1;
     p->stretch = (int32_t)((p->steps + cuts - 1) / cuts);
     p->weights_outside = cuts > 1 && weights > CF_AMX_WEIGHT_BYTES;
     p->run = p->weights_outside ? 1 + CF_AMX_WAITING_BYTES / (g->panels * CF_BLOCK_SUMS * 2 / across) : 1;
@@ -341,7 +340,7 @@ typedef struct cf_amx_block {
     float *waiting;        // [tile][panel][16][16]
     cf_finished *finished; // where they go; NULL: to `waiting`
     cf_finished *before;   // the block before, to be written meanwhile
-    cf_amx_ahead ahead, ahead_too;
+    cf_amx_ahead ahead;
 } cf_amx_block;
 
 #define CF_AMX_DOT(use, sums, in, weight)                                                                              \
@@ -423,7 +422,6 @@ CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_
         // Where no FP addition came for some 2,000 cycles, the next store of a tile was seen to take 800.
         __asm__ volatile("vaddps %%zmm31, %%zmm31, %%zmm31" ::: "xmm31");
         if (b->ahead.all) cf_amx_call_ahead(&b->ahead);
-        if (b->ahead_too.all) cf_amx_call_ahead(&b->ahead_too);
         if (--turn < 0 && before->tile < before->tiles) {
             cf_amx_store_some(p, before, p->store_pixels);
             turn = p->store_turn;
@@ -558,36 +556,19 @@ static void cf_amx_call_for_weights(cf_amx_work *w, int panel, int panel_last, i
     cf_amx_begin_ahead(&w->block.ahead);
 }
 
-// What part `turn` of `turns` of the pixels of a run has in the next part of K; where that is other channels of the
-// same pixels.
-static void cf_amx_call_for_part(cf_amx_work *w, const cf_amx_place *begin, int64_t tiles, int turn, int turns) {
-    const cf_amx_conv *p = w->p;
-    int first = w->block.last, last = (int)cf_least(first + p->stretch, p->steps);
-    int64_t pixels = tiles * p->rows, from = pixels * turn / turns, to = pixels * (turn + 1) / turns;
-    w->block.ahead_too = (cf_amx_ahead){.base = cf_amx_input(p, begin) + from * p->g.step,
-                                        .stride = p->g.step,
-                                        .places = (int32_t)(to - from),
-                                        .offset = p->offset + first,
-                                        .count = p->g.rows * p->g.cols == 1 && to > from ? last - first : 0,
-                                        .a_step = cf_amx_a_step(to - from, (tiles + 1) / 2)};
-    cf_amx_begin_ahead(&w->block.ahead_too);
-}
-
 // Weights outside: in each run of pixels, for each part of K, a pair of panels meets all blocks, while the next pair's
-// weights and the next part's input are called for.
+// weights are called for.
 static void cf_amx_by_weights(cf_amx_work *w, const cf_amx_share *share, float *waiting) {
     const cf_amx_conv *p = w->p;
     int64_t all = (share->tile_last - share->tile + 1) / 2, runs = (all + p->run - 1) / p->run;
-    int turns = (share->panel_last - share->panel + 1) / 2;
     for (int64_t run = 0; run < runs; run++) { // of equal lengths
         int64_t begin = share->tile + all * run / runs * 2;
         int64_t end = cf_least(share->tile + all * (run + 1) / runs * 2, share->tile_last);
         for (int first = 0; first < p->steps; first += p->stretch) {
             w->block.first = first, w->block.last = (int)cf_least(first + p->stretch, p->steps);
-            for (int panel = share->panel, turn = 0; panel < share->panel_last; panel += 2, turn++) {
+            for (int panel = share->panel; panel < share->panel_last; panel += 2) {
                 cf_amx_place at = cf_amx_place_of(p, begin);
                 cf_amx_call_for_weights(w, panel, share->panel_last, (end - begin + 1) / 2);
-                cf_amx_call_for_part(w, &at, end - begin, turn, turns);
                 for (int64_t tile = begin; tile < end; tile += 2) {
                     cf_amx_take_block(w, tile, end, &at);
                     cf_amx_one_block(w, panel, share->panel_last,
@@ -622,7 +603,6 @@ static inline void cf_amx_run(cf_amx_conv *p, const cf_team *team,
     cf_amx_work w;
     w.p = p;
     w.turn = 0;
-    w.block.ahead_too.all = 0;
     for (int i = 0; i < 2; i++) w.finished[i].tile = w.finished[i].tiles = w.finished[i].done = 0;
     float *waiting = (float *)p->call->scratch + team->thread * cf_amx_waiting(p);
     if (p->weights_outside)

@@ -162,9 +162,9 @@ static void elementwise_run(const cf_call *call, const cf_team *team) {
         } else if (!one_each) {
             value_run(&step, &rows, fo, fa, b.format);
         } else {
-            for (rows.rows = 1; at.x < out->w && stretch > 0; stretch--, at.x++) {
+            rows.rows = 1, rows.b = NULL;
+            for (; stretch > 0; stretch--, at.x++) {
                 rows.one = v_set(read_one(second_at(&b, out, at), b.format));
-                rows.b = NULL;
                 value_run(&step, &rows, fo, fa, fa);
                 rows.out += rows.out_row, rows.a += rows.a_row;
             }
