@@ -148,7 +148,7 @@ static const struct {
     {"u8>bf16", CF_U8, CF_BF16, -1},
     {"u8+bf16>u8", CF_U8, CF_U8, CF_BF16},
 };
-enum { KINDS = sizeof kinds / sizeof *kinds, PLAIN_KINDS = 4 };
+enum { KINDS = sizeof kinds / sizeof *kinds, PLAIN_KINDS = 4, KIND_BF16 = 1, KIND_U8 = 2 };
 
 static void quantise(cf_tensor *tensor, double range, int zero) {
     if (tensor->dtype != CF_U8 && tensor->dtype != CF_S8) return;
@@ -295,6 +295,13 @@ static void cases(check_run *run) {
         {"groups", 1, 5, 6, 16, 32, 3, 3, 1, {1, 1, 1, 1}, 4, CF_ACT_NONE, 0, 0},
         {"empty", 0, 5, 6, 16, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0, 0},
     };
+    // Weights beyond a second cache, so that a thread's pixels come in runs: in bf16, and of bytes. 1 to 3 threads.
+    static const shape runs[] = {{"runs", 1, 1, 170, 784, 928, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0, 0},
+                                 {"runs", 1, 1, 170, 1552, 928, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0, 0}};
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        emit(run, &runs[0], KIND_BF16, CHECK_RANDOM, 0, 0, seed);
+        emit(run, &runs[1], KIND_U8, CHECK_RANDOM, 0, 0, seed);
+    }
     uint64_t seed = 1000;
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         int halo = odd[i].kh > 1 ? (odd[i].kh > 3 ? 2 : 1) : 0;
