@@ -7,6 +7,7 @@
 #include "bench/bench_accuracy.h"
 #include "bench/bench_peer.h"
 #include "bench/bench_plan.h"
+#include "bench/bench_stop.h"
 #include "environment.h"
 #include "heap.h"
 #include "inputs.h"
@@ -46,7 +47,7 @@ static const cli_option options[] = {
      offsetof(bench_args, sweep), .choices = sweeps},
     {"table", 0, NULL,
      "the comparison people know: PyTorch, torch.compile, ONNX Runtime, OpenVINO and cfine at each precision, then "
-     "batches, then queries",
+     "batches, then queries; on a GPU at batches of 1, 8 and 32",
      CLI_FLAG, offsetof(bench_args, table)},
     {"scope", 0, "S,...",
      "forward: prepared pixels to raw outputs; image: from the bytes of pictures to detections (default: forward, and "
@@ -209,6 +210,10 @@ static void open_rows(bench *run) {
     int made_up = 0;
     for (int i = 0; i < run->row_count; i++) {
         bench_row *row = &run->rows[i];
+        if (bench_stopped()) {
+            snprintf(row->note, sizeof row->note, "stopped before it was opened");
+            continue;
+        }
         cfine_error error;
         cfine_status status = row->engine == BENCH_CFINE
                                   ? bench_cfine_open(row, &run->args->model, find_like(run, row), &error)
@@ -229,7 +234,7 @@ static void open_rows(bench *run) {
 }
 
 static int can_run(const bench_row *row) {
-    return row->runner && !row->failed;
+    return row->runner && !row->failed && !bench_stopped();
 }
 
 // One pass; a row that fails keeps what it has and runs no more.
@@ -237,6 +242,7 @@ static double run_once(bench *run, bench_row *row) {
     double milliseconds = 0;
     cfine_error error;
     if (row->runner->run(row, &milliseconds, &error) == CFINE_OK) return milliseconds;
+    if (bench_stopped()) return -1;
     snprintf(row->note, sizeof row->note, "%s", error.message);
     row->failed = 1;
     row->count = 0;
@@ -278,6 +284,12 @@ static void run_rounds(bench *run) {
         }
     }
     cli_progress_end(&bar);
+    if (!bench_stopped()) return;
+    cli_error("bench: stopped; these are the runs until then");
+    run->failed++;
+    for (int i = 0; i < run->row_count; i++)
+        if (run->rows[i].count == 0 && !run->rows[i].note[0])
+            snprintf(run->rows[i].note, sizeof run->rows[i].note, "stopped before its first timed run");
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -344,13 +356,15 @@ static int run_bench(bench *run) {
                                .onnxruntime = args->onnxruntime ? args->onnxruntime : cli_env_onnxruntime(),
                                .openvino = args->openvino ? args->openvino : cli_env_openvino(),
                                .patience = args->patience};
+    bench_stop_watch();
     bench_peers_start(&run->peers, args->python ? args->python : "python3");
     open_rows(run);
     run_rounds(run);
     cfine_error error;
     cfine_status status =
-        args->data ? bench_measure_accuracy(run->rows, run->row_count, &args->model, args->data, args->images, &error)
-                   : CFINE_OK;
+        args->data && !bench_stopped()
+            ? bench_measure_accuracy(run->rows, run->row_count, &args->model, args->data, args->images, &error)
+            : CFINE_OK;
     print_rows(run);
     if (!save_pictures(run)) run->failed++;
     if (status == CFINE_OK && args->profile) status = print_profiles(run, &error);
@@ -433,7 +447,7 @@ const cli_verb cli_verb_bench = {
     .operands = "",
     .about = "Every combination of the lists is a row. Rows take turns of a few runs each, so that a noisy machine is\n"
              "fair to all. Times are milliseconds of a run of `batch` images; images/s follows from their mean;\n"
-             "speed-ups are over the first row of the same scope.\n",
+             "speed-ups are over the first row of the same scope. Ctrl-C shows what was measured until then.\n",
     .example = "cfine bench --precision fp32,bf16 --batch 1,8\n"
                "cfine bench --model my.plan --images photos/ --markdown\n"
                "cfine bench --sweep batch --json > times.jsonl\n"

@@ -316,7 +316,7 @@ static cfine_status save_plan(const opt_search *search, cfine_error *error) {
     snprintf(measured.data, sizeof measured.data, "%s", slash ? slash + 1 : search->data);
     snprintf(measured.machine, sizeof measured.machine, "%s", search->machine);
     cfine_plan *plan;
-    cfine_status status = opt_build(search, &best->setting, -1, &plan, error);
+    cfine_status status = opt_build_best(search, &best->setting, &plan, error);
     if (status != CFINE_OK) return status;
     status = cfine_plan_set_accuracy(plan, &measured, error);
     if (status == CFINE_OK) status = cfine_plan_save(plan, search->output, error);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench_helper.h"
 
+#include "bench_stop.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -49,6 +51,7 @@ static void become_python(const char *python, int in, int out) {
     dup2(out, 1);
     dup2(open("/dev/null", O_WRONLY), 2);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGINT, SIG_IGN); // Ctrl-C is for the parent
     execlp(python, python, "-c", bench_peers_script, (char *)NULL);
     _exit(127);
 }
@@ -85,11 +88,11 @@ static cfine_status wait_for_answer(bench_helper *helper, cfine_error *error) {
     struct pollfd waited = {.fd = fileno(helper->from), .events = POLLIN};
     int ready;
     do ready = poll(&waited, 1, limit < 2e6 ? (int)(limit * 1e3) : -1);
-    while (ready < 0 && errno == EINTR);
-    if (ready) return CFINE_OK;
+    while (ready < 0 && errno == EINTR && !bench_stopped());
+    if (ready > 0) return CFINE_OK;
     kill(helper->process, SIGKILL);
     helper->given_up = 1;
-    return fail_silent(helper, error);
+    return bench_stopped() ? coco_fail(error, CFINE_ERROR_DEVICE, "stopped") : fail_silent(helper, error);
 }
 
 FILE *bench_helper_task(bench_helper *helper, cfine_error *error) {

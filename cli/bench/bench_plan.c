@@ -2,7 +2,7 @@
 #include "bench_plan.h"
 
 // Indices into cli_precisions.
-enum { FP32 = 0, BF16 = 1, FP16 = 2, INT8 = 3 /* and fp8 behind it */ };
+enum { FP32 = 0, BF16 = 1, FP16 = 2, INT8 = 3, FP8 = 4 };
 
 static int add(const bench_row *row, bench_row *rows, int *count) {
     if (*count == BENCH_MOST_ROWS) return 0;
@@ -60,19 +60,27 @@ static const engine_row gpu_rows[] = {
     {BENCH_CFINE, FP32},
     {BENCH_CFINE, FP16},
     {BENCH_CFINE, INT8},
+    {BENCH_CFINE, FP8},
 };
+
+// What the engines are compared at: GPUs are for batches.
+static const struct {
+    int batch;
+    const char *section;
+} batch_sections[] = {{1, "Engines and precisions, one image at a time"},
+                      {8, "Engines and precisions, batches of 8"},
+                      {32, "Engines and precisions, batches of 32"}};
 
 static int plan_engines(const cli_texts *calibrations, int calibrated, int gpu, bench_row row, bench_row *rows,
                         int *count) {
     const engine_row *wanted = gpu ? gpu_rows : cpu_rows;
     size_t wanted_count = gpu ? CLI_COUNT(gpu_rows) : CLI_COUNT(cpu_rows);
-    row.section = "Engines and precisions, one image at a time";
     for (size_t i = 0; i < wanted_count; i++) {
         row.engine = wanted[i].engine;
         row.precision = wanted[i].precision;
-        if (row.precision == INT8 && (row.engine == BENCH_CFINE ? !calibrations->count : !calibrated)) continue;
+        if (row.precision >= INT8 && (row.engine == BENCH_CFINE ? !calibrations->count : !calibrated)) continue;
         // What calibrations are compared with: none, where ranges are made up.
-        if (row.precision == INT8 && row.engine == BENCH_CFINE && !add(&row, rows, count)) return 0;
+        if (row.precision >= INT8 && row.engine == BENCH_CFINE && !add(&row, rows, count)) return 0;
         if (!add_calibrated(&row, calibrations, rows, count)) return 0;
     }
     return 1;
@@ -82,9 +90,12 @@ int bench_plan_table(const cli_texts *calibrations, int queries, int calibrated,
                      bench_row *rows, int *count) {
     bench_row row = *like;
     row.scope = BENCH_FORWARD;
-    row.batch = 1;
     row.queries = 0;
-    if (!plan_engines(calibrations, calibrated, gpu, row, rows, count)) return 0;
+    for (size_t i = 0; i < (gpu ? CLI_COUNT(batch_sections) : 1); i++) {
+        row.batch = batch_sections[i].batch;
+        row.section = batch_sections[i].section;
+        if (!plan_engines(calibrations, calibrated, gpu, row, rows, count)) return 0;
+    }
     bench_lists lists = {.engines = {{BENCH_CFINE}, 1},
                          .scopes = {{BENCH_FORWARD}, 1},
                          .precisions = {{gpu ? FP16 : BF16}, 1},

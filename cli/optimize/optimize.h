@@ -136,6 +136,9 @@ cfine_precision opt_precision(const opt_search *search, opt_level level);
 // "int8 entropy, 12 operators in bf16, 100 queries, 2 layers, 512x512": only what is not as trained.
 void opt_describe(const opt_search *search, const opt_setting *setting, char *text, size_t size);
 
+// Builds the plan of a setting as it is saved: on a GPU the faster of kernels timed one by one and those by estimate.
+cfine_status opt_build_best(const opt_search *search, const opt_setting *setting, cfine_plan **out, cfine_error *error);
+
 // Builds the plan of a setting; `also` is one more operator to raise, or -1.
 cfine_status opt_build(const opt_search *search, const opt_setting *setting, int also, cfine_plan **out,
                        cfine_error *error);

@@ -128,7 +128,7 @@ typedef enum cfine_precision {
     CFINE_BF16 = 2,              // bf16 matrix products and activations, FP32 where the boxes are made
     CFINE_FP16 = 3,              // GPU only: like bf16, with fp16
     CFINE_INT8 = 4,              // int8 with calibrated ranges
-    CFINE_FP8 = 5                // GPU of compute capability 9.0 only: like int8, with floating point of 8 bits (E4M3)
+    CFINE_FP8 = 5 // GPU of compute capability 8.9 and up: like int8, with floating point of 8 bits (E4M3)
 } cfine_precision;
 
 // An operator of the network (cfine_step_time.name; a name that ends in '*' means all that begin so) and its precision.

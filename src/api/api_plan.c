@@ -36,7 +36,7 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
     case CFINE_FP8:
         if (!on_gpu)
             return cf_fail(error, CFINE_ERROR_UNSUPPORTED,
-                           "precision fp8: needs a GPU of compute capability 9.0; on a CPU use int8");
+                           "precision fp8: needs a GPU of compute capability 8.9 or newer; on a CPU use int8");
         // fall through
     case CFINE_INT8:
         if (options->calibration || options->random_ranges) return CFINE_OK;
@@ -244,9 +244,9 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
     CF_TRY(check_options(&wanted, error));
     cf_plan_request request = request_of(&wanted);
     CF_TRY(cf_find_target(wanted.device, wanted.reference ? 0 : cf_cpu_features(), &request, error));
-    if (request.precision == CFINE_FP8 && request.target.compute != 90)
+    if (request.precision == CFINE_FP8 && request.target.compute < 89)
         return cf_fail(error, CFINE_ERROR_UNSUPPORTED,
-                       "precision fp8: needs compute capability 9.0, this GPU has %d.%d; use int8",
+                       "precision fp8: needs compute capability 8.9 or newer, this GPU has %d.%d; use int8",
                        request.target.compute / 10, request.target.compute % 10);
     cf_plan *plan = NULL;
     int by_race = request.tune && request.target.backend == CF_CUDA && !request.reference;
@@ -318,7 +318,7 @@ cfine_status cfine_plan_check(const cfine_plan *handle, const cfine_plan_options
     const cf_plan *plan = handle->plan;
     cfine_plan_options wanted;
     CF_READ_OPTIONS(wanted, options);
-    static const char *const precisions[] = {"default", "fp32", "bf16", "fp16", "int8"};
+    static const char *const precisions[] = {"default", "fp32", "bf16", "fp16", "int8", "fp8"};
     if (wanted.precision && wanted.precision <= CFINE_FP8 && wanted.precision != plan->request.precision)
         return cf_fail(error, CFINE_ERROR_MISMATCH, "was built with precision %s, not %s; rebuild it: cfine build",
                        precisions[plan->request.precision], precisions[wanted.precision]);

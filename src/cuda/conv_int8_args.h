@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the int8 convolution kernels of a GPU are given beside what all of them get: plain C, read by nvcc too.
+// What the int8 and E4M3 convolution kernels of a GPU are given beside what all of them get: plain C, read by nvcc too.
 #ifndef CF_CUDA_CONV_INT8_ARGS_H
 #define CF_CUDA_CONV_INT8_ARGS_H
 
@@ -21,5 +21,13 @@ typedef struct cf_conv_int8_args {
     const int32_t *offset;
     const uint8_t *zero;
 } cf_conv_int8_args;
+
+// E4M3 has no zero points: real output o = unit[o] * sum over terms of weight * input as stored + bias[o].
+//
+// Packed, one behind the other (conv_e4m3_cuda.c): weight as above, bias, unit[outputs rounded up to 8].
+typedef struct cf_conv_e4m3_args {
+    cf_conv_args conv;
+    const float *unit;
+} cf_conv_e4m3_args;
 
 #endif

@@ -97,6 +97,14 @@
     X(Y, mma, 256, 64, 4, 2, 2, 2)                                                                                     \
     X(Y, mma, 256, 128, 4, 2, 3, 1)
 
+// E4M3, compute capability 8.9 and up: at most 99 KB of shared memory with two blocks.
+#define CF_CONV_E4M3_MMA_TILES(X, Y)                                                                                   \
+    X(Y, mma, 64, 64, 2, 2, 4, 3)                                                                                      \
+    X(Y, mma, 32, 32, 2, 2, 7, 3)                                                                                      \
+    X(Y, mma, 128, 32, 4, 1, 3, 3)                                                                                     \
+    X(Y, mma, 128, 64, 4, 2, 4, 1)                                                                                     \
+    X(Y, mma, 128, 128, 2, 4, 3, 1)
+
 // wgmma: compute capability 9.0 only.
 #define CF_CONV_INT8_WGMMA_TILES(X, Y)                                                                                 \
     X(Y, wgmma, 64, 64, 4, 1, 6, 2)                                                                                    \

@@ -4,7 +4,7 @@
 // other matrix kernels; of bytes, what the sums start from follows (conv_tma_args.h).
 #include <string.h>
 
-#include "base/half.h"
+#include "cuda/conv_e4m3_cuda.h"
 #include "cuda/conv_int8_cuda.h"
 #include "cuda/conv_tiles.h"
 #include "cuda/conv_tma_args.h"
@@ -122,47 +122,11 @@ static void add_byte_args(cf_conv_tma_args *args, const cf_call *call) {
     args->pad_right = attr->pad_right;
 }
 
-// E4M3: weights as bytes, then bias and unit of each output; no zero points, so sums start from nothing.
+// E4M3 has no zero points: sums start from nothing.
 static const char *refuse_e4m3(const cf_problem *problem) {
     const char *reason = cf_conv_refuse_bytes(problem, CF_E4M3);
     if (!reason) reason = refuse_window(&problem->attr.conv);
     return reason ? reason : refuse_ends(problem, CF_F16, CF_E4M3);
-}
-
-static size_t packed_size_e4m3(const cf_problem *problem) {
-    return cf_conv_matrix_bytes(problem) + 2 * cf_conv_bias_bytes(problem);
-}
-
-static void pack_e4m3(const cf_problem *problem, void *packed) {
-    size_t outputs = (size_t)problem->out[0].c, inputs = (size_t)problem->in[0].c;
-    size_t taps = (size_t)problem->attr.conv.kernel_h * (size_t)problem->attr.conv.kernel_w;
-    size_t line = (size_t)cf_conv_steps(problem) * CF_CONV_STEP_BYTES;
-    memset(packed, 0, packed_size_e4m3(problem));
-    float *bias = (float *)(void *)((char *)packed + cf_conv_matrix_bytes(problem));
-    float *unit = bias + cf_conv_bias_bytes(problem) / sizeof(float);
-    cf_conv_pack_bias(problem, bias);
-    for (size_t o = 0; o < outputs; o++) {
-        const float *weight = problem->constant[0].data + o * inputs * taps;
-        uint8_t *to = (uint8_t *)packed + o * line;
-        unit[o] = cf_conv_int8_step(problem, o);
-        for (size_t i = 0; i < inputs * taps; i++)
-            to[i % taps * inputs + i / taps] =
-                cf_f32_to_e4m3(cf_conv_int8_unit(problem, i / taps) * weight[i] / unit[o]);
-    }
-}
-
-static const float *units_of(const cf_problem *problem, const cf_conv_args *args) {
-    return args->bias + cf_conv_bias_bytes(problem) / sizeof(float);
-}
-
-static void launch_unaligned_e4m3(const cf_problem *problem, const cf_conv_args *args, cf_cuda_queue *queue) {
-    enum { THREADS = 128 };
-    const float *unit = units_of(problem, args);
-    int32_t line = cf_conv_steps(problem) * CF_CONV_STEP_BYTES;
-    const void *arguments[] = {args, &unit, &line};
-    int64_t threads = (int64_t)args->pixels * cf_cuda_blocks(args->out.c, 8);
-    cf_cuda_launch(queue, "cf_conv_e4m3_unaligned", (cf_cuda_shape){cf_cuda_blocks(threads, THREADS), 1, 1},
-                   (cf_cuda_shape){THREADS, 1, 1}, 0, arguments);
 }
 
 // A part of a concat of bytes may begin between two vectors of the copy engine.
@@ -192,7 +156,7 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
         if (bytes)
             cf_conv_int8_launch_unaligned(call, queue);
         else if (in->dtype == CF_E4M3)
-            launch_unaligned_e4m3(problem, &plain, queue);
+            cf_conv_e4m3_launch_unaligned(call, queue);
         else
             cf_conv_launch_unaligned(call, queue);
         return;
@@ -218,7 +182,7 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const tile *t) {
                              .shift = attr->affine ? attr->shift : 0};
     args.tiles = (int32_t)cf_cuda_blocks(args.pixels, t->rows) * args.columns;
     if (bytes) add_byte_args(&args, call);
-    if (in->dtype == CF_E4M3) args.unit = units_of(problem, &plain);
+    if (in->dtype == CF_E4M3) args.unit = cf_conv_e4m3_args_of(call).unit;
     if (cf_dtype_size(out->dtype) == 1) {
         args.out_bytes = out->dtype == CF_U8 ? CF_CONV_OUT_U8 : CF_CONV_OUT_E4M3;
         args.scale /= out->scale;
@@ -293,8 +257,8 @@ static const char *refuse_bf16(const cf_problem *problem) {
            COLUMNS, __VA_ARGS__)
 
 #define E4M3(unused, WAY, TERMS, ROWS, COLUMNS, ...)                                                                   \
-    KERNEL(e4m3, e4m3_##WAY##_##ROWS##x##COLUMNS##_k##TERMS, TERMS, 1, packed_size_e4m3, pack_e4m3, WAY, ROWS,         \
-           COLUMNS, __VA_ARGS__)
+    KERNEL(e4m3, e4m3_##WAY##_##ROWS##x##COLUMNS##_k##TERMS, TERMS, 1, cf_conv_e4m3_packed_size, cf_conv_e4m3_pack,    \
+           WAY, ROWS, COLUMNS, __VA_ARGS__)
 
 CF_CONV_TMA_TILES(TILES, )
 CF_CONV_TMA_INT8_TILES(E4M3, )

@@ -9,6 +9,9 @@
 
 #include "kernels/tensor.h"
 
+template <typename A, typename B> struct cf_is_same { static constexpr bool value = false; };
+template <typename A> struct cf_is_same<A, A> { static constexpr bool value = true; };
+
 #define CF_GLOBAL extern "C" __global__ void
 
 // Kernels are launched so that they may start while the one before still runs: whatever reads or writes memory that

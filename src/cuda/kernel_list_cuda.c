@@ -17,12 +17,15 @@
     X(cf_conv_tma_u8_##way##_##rows##x##columns##_k##step) X(cf_conv_tma_e4m3_##way##_##rows##x##columns##_k##step)
 #define CF_CONV_INT8_TILE_KERNELS(X, instruction, rows, columns, down, across, stages, blocks)                         \
     X(cf_conv_##instruction##_u8_##rows##x##columns)
+#define CF_CONV_E4M3_TILE_KERNELS(X, instruction, rows, columns, down, across, stages, blocks)                         \
+    X(cf_conv_##instruction##_e4m3_##rows##x##columns)
 #define CF_CONV_KERNELS(X)                                                                                             \
     CF_CONV_TMA_TILES(CF_CONV_TMA_KERNELS, X)                                                                          \
     CF_CONV_MMA_FP32_TILES(CF_CONV_FP32_KERNELS, X)                                                                    \
     CF_CONV_TILES(CF_CONV_TILE_KERNELS, X)                                                                             \
     CF_CONV_TMA_INT8_TILES(CF_CONV_TMA_INT8_KERNELS, X)                                                                \
     CF_CONV_INT8_TILES(CF_CONV_INT8_TILE_KERNELS, X)                                                                   \
+    CF_CONV_E4M3_MMA_TILES(CF_CONV_E4M3_TILE_KERNELS, X)                                                               \
     X(cf_conv_cuda_depthwise_4x4)                                                                                      \
     X(cf_conv_cuda_depthwise_2x2) X(cf_conv_cuda_stem) X(cf_conv_cuda_f32) X(cf_conv_cuda_any)
 #define CF_ACTIVATION_KERNELS(X) X(cf_activation_cuda)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensor core products of a warp, [16,16] x [16,8] of F16 or BF16 summed in FP32 and [16,32] x [32,8] of bytes summed
-// in int32, and loading their operands from shared memory.
+// Tensor core products of a warp, [16,16] x [16,8] of F16 or BF16 summed in FP32, [16,32] x [32,8] of bytes summed in
+// int32 and of E4M3 summed in FP32, and loading their operands from shared memory.
 #pragma once
 
 #include "cuda/vector.cuh"
@@ -53,8 +53,20 @@ __device__ __forceinline__ void cf_multiply<__nv_bfloat16>(float (&sum)[4], cons
 #endif
 }
 
-// The same for unsigned bytes times signed ones, [16,32] x [32,8]: a register holds four terms (4t and the next three,
-// or 16 further on) where it holds two above.
+// The same for E4M3, [16,32] x [32,8]: a register holds four terms (4t and the next three, or 16 further on) where it
+// holds two above. Only for compute capability 8.9 and newer.
+template <>
+__device__ __forceinline__ void cf_multiply<__nv_fp8_e4m3>(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0,
+                                                           uint32_t b1) {
+#if __CUDA_ARCH__ >= 890
+    asm("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#endif
+}
+
+// The same for unsigned bytes times signed ones.
 __device__ __forceinline__ void cf_multiply_bytes(int (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
 #if __CUDA_ARCH__ >= 800
     asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "

@@ -3,9 +3,11 @@
 """`cfine bench` on a tiny model: rows, figures that fit together, refusals. bench_verb.py CFINE MODEL OLD_ONNXRUNTIME"""
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 CFINE, MODEL, OLD = sys.argv[1:4]
 for name in ("CFINE_ONNXRUNTIME", "CFINE_OPENVINO"):
@@ -21,6 +23,15 @@ def run(*words, status=0):
 
 def rows(*words, status=0):
     return [json.loads(line) for line in run("--json", *words, status=status)[0].splitlines()]
+
+
+def interrupted(*words):
+    bench = subprocess.Popen([CFINE, "bench", "--model", MODEL, "--json", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    bench.send_signal(signal.SIGINT)
+    out, err = bench.communicate(timeout=60)
+    assert bench.returncode == 1 and "stopped" in err, (words, bench.returncode, out, err)
+    return [json.loads(line) for line in out.splitlines()]
 
 
 def main():
@@ -102,6 +113,12 @@ def main():
         slow = rows("--engine", "pytorch,torch-compile,cfine", "--python", folder + "/silent", "--patience", "1", "--runs", "2")
         assert all("does not answer" in r["note"] for r in slow[:2]) and "mean_ms" in slow[2], slow
 
+        # Asked to stop it shows the runs until then, even while another engine gets ready.
+        stopped = interrupted("--runs", "1000000", "--warmup", "0", "--precision", "fp32,bf16", "--batch", "1")
+        assert stopped[0]["runs"] >= 1 and all("mean_ms" in r or "stopped" in r["note"] for r in stopped), stopped
+        stopped = interrupted("--engine", "cfine,pytorch,torch-compile", "--python", folder + "/silent")
+        assert all("stopped" in r["note"] for r in stopped), stopped
+
         # Pictures of the rows, and what cannot be drawn.
         svg, png = folder + "/rows.svg", folder + "/rows.png"
         run("--precision", "fp32,bf16", "--batch", "1,2", "--runs", "2", "--picture", svg, "--picture", png)
@@ -116,6 +133,7 @@ def main():
         assert [r["engine"] for r in table[:6]] == ["pytorch", "pytorch", "torch-compile", "onnxruntime", "openvino", "openvino"], table
         assert [r["batch"] for r in table if r["section"] == "Batches"] == [1, 2, 4, 8, 16]
         gpu = rows("--table", "--device", "cuda", "--python", folder + "/python", "--runs", "2", "--warmup", "0", status=None)
+        assert [r["batch"] for r in gpu if r["engine"] == "pytorch"] == [1, 1, 8, 8, 32, 32]
         assert [r["engine"] for r in gpu[3:6]] == ["torch-tensorrt", "onnxruntime-cuda", "onnxruntime-tensorrt"], gpu
         assert "**Batches**" in run("--table", "--python", folder + "/python", "--runs", "2", "--warmup", "0", "--markdown")[0]
 

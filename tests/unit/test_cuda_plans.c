@@ -52,10 +52,10 @@ static const char *const models[] = {CFINE_SOURCE_DIR "/tests/data/tiny", CFINE_
 
 static void plans_are_made_for_every_chip(void **state) {
     (void)state;
-    static const int chips[] = {75, 80, 90};
+    static const int chips[] = {75, 80, 89, 90, 100};
     static const cf_dtype types[] = {CF_F32, CF_F16, CF_BF16};
     for (int m = 0; m < 2; m++)
-        for (int c = 0; c < 3; c++)
+        for (size_t c = 0; c < sizeof chips / sizeof *chips; c++)
             for (int t = 0; t < 3; t++) {
                 cf_plan *plan = build(models[m], types[t], chips[c], 1);
                 for (int i = 0; i < plan->step_count; i++) {

@@ -20,6 +20,9 @@ __device__ __forceinline__ const cf_conv_args &conv_of(const cf_conv_args &a) {
 __device__ __forceinline__ const cf_conv_args &conv_of(const cf_conv_int8_args &a) {
     return a.conv;
 }
+__device__ __forceinline__ const cf_conv_args &conv_of(const cf_conv_e4m3_args &a) {
+    return a.conv;
+}
 
 // Copies tiles of ROWS pixels and COLUMNS channels of elements of SIZE bytes, one step after the other. Every thread
 // copies one chunk column of every (THREADS / 8)th row.
@@ -106,6 +109,10 @@ template <int SIZE, int ROWS, int COLUMNS, int THREADS> struct conv_loader {
     __device__ __forceinline__ void copy_pixels(const cf_conv_args &a, unsigned char *to) const {
         const char *data = static_cast<const char *>(a.in.data);
         copy_taps(to, data + offset, data, false);
+    }
+
+    __device__ __forceinline__ void copy_pixels(const cf_conv_e4m3_args &a, unsigned char *to) const {
+        copy_pixels(a.conv, to);
     }
 
     // of bytes the zero point of each channel.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution by mma (HMMA, IMMA): compute capability 7.5 and up, 16-bit operands with FP32 sums, bytes with int32
-// sums, exact in any order; 8.0 and up, FP32 operands by three products of TF32 (mma.cuh). The work of a block, one of
-// SPLITS that share a tile. ARGS: cf_conv_args, of bytes (requantise.cuh) cf_conv_int8_args.
+// sums, exact in any order; 8.0 and up, FP32 operands by three products of TF32 (mma.cuh); 8.9 and up, E4M3 with FP32
+// sums. The work of a block, one of SPLITS that share a tile. ARGS: cf_conv_args, of bytes (requantise.cuh)
+// cf_conv_int8_args, of E4M3 cf_conv_e4m3_args.
 #pragma once
 
 #include "cuda/kernels/conv_loader.cuh"
@@ -18,7 +19,7 @@ template <typename T, int MI, int NI> struct conv_sums {
 #pragma unroll
             for (int j = 0; j < NI; j++) {
                 uint32_t b0 = b[j / 2][j % 2 * 2], b1 = b[j / 2][j % 2 * 2 + 1];
-                if constexpr (sizeof(T) == 1)
+                if constexpr (cf_is_same<T, uint8_t>::value)
                     cf_multiply_bytes(of[i][j], a[i], b0, b1);
                 else
                     cf_multiply<T>(of[i][j], a[i], b0, b1);

@@ -40,8 +40,7 @@ template <int COLUMNS> struct tma_product<__nv_fp8_e4m3, COLUMNS> {
     }
 };
 
-template <typename T> struct is_e4m3 { static constexpr bool value = false; };
-template <> struct is_e4m3<__nv_fp8_e4m3> { static constexpr bool value = true; };
+template <typename T> using is_e4m3 = cf_is_same<T, __nv_fp8_e4m3>;
 
 // Channels that a warp stores at once, and the bytes of such a piece: 16 pixels.
 __host__ __device__ constexpr int piece_width(int columns) {
