@@ -369,7 +369,9 @@ static int run_bench(bench *run) {
     if (!save_pictures(run)) run->failed++;
     if (status == CFINE_OK && args->profile) status = print_profiles(run, &error);
     if (status != CFINE_OK) cli_error("%s", error.message);
-    return status == CFINE_OK && run->failed == 0 ? CLI_OK : CLI_FAILED;
+    int measured = 0;
+    for (int i = 0; i < run->row_count; i++) measured |= run->rows[i].count > 0;
+    return status == CFINE_OK && run->failed == 0 && measured ? CLI_OK : CLI_FAILED;
 }
 
 static void release_bench(bench *run) {

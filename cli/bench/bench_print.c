@@ -27,8 +27,10 @@ void bench_print_table(const bench_row *rows, int count) {
         char engine[32];
         snprintf(engine, sizeof engine, row->engine == BENCH_CFINE && row->streams > 1 ? "%s x%d" : "%s",
                  bench_engine_names[row->engine], row->streams);
-        printf("%-13s %-7s %-5s %5d %7d %7d ", engine, bench_scope_names[row->scope], cli_precisions[row->precision],
-               row->batch, row->queries, row->threads);
+        char queries[16] = "-"; // of a model that could not be opened
+        if (row->queries) snprintf(queries, sizeof queries, "%d", row->queries);
+        printf("%-13s %-7s %-5s %5d %7s %7d ", engine, bench_scope_names[row->scope], cli_precisions[row->precision],
+               row->batch, queries, row->threads);
         if (row->count == 0) {
             cli_print_text(stdout, row->note);
             putchar('\n');

@@ -82,7 +82,7 @@ def main():
         with open(folder + "/python", "w") as f:
             f.write("#!/bin/sh\nexec %s -S -E \"$@\"\n" % sys.executable)
         os.chmod(folder + "/python", 0o755)
-        missing = rows("--engine", "onnxruntime,openvino,pytorch", "--python", folder + "/python", "--runs", "2")
+        missing = rows("--engine", "onnxruntime,openvino,pytorch", "--python", folder + "/python", "--runs", "2", status=1)
         assert all("pip install" in r["note"] for r in missing), missing
 
     # Engines of a wrong version are told too, whatever they lack.
