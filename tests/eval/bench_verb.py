@@ -97,7 +97,7 @@ def main():
         old = rows("--engine", "onnxruntime,openvino,pytorch,torch-compile,cfine", "--python", folder + "/python", "--onnxruntime", OLD, "--openvino", OLD, "--runs", "2")
         assert all("too old" in r["note"] or "4.50" in r["note"] for r in old[:4]) and "mean_ms" in old[4], old
         assert "1.2.0" in old[0]["note"] and "pip install -U" in old[0]["note"] and "ov_" in old[1]["note"] and "4.30" in old[2]["note"], old
-        no_file = rows("--engine", "onnxruntime,openvino", "--onnxruntime", "/no/lib.so", "--openvino", folder + "/python", "--runs", "2")
+        no_file = rows("--engine", "onnxruntime,openvino", "--onnxruntime", "/no/lib.so", "--openvino", folder + "/python", "--runs", "2", status=1)
         assert "--onnxruntime" in no_file[0]["note"] and "/no/lib.so" in no_file[0]["note"] and "CFINE_OPENVINO" in no_file[1]["note"], no_file
         # One that never gets ready is given up, and the others run.
         with open(folder + "/torch.py", "w") as f:
