@@ -51,6 +51,15 @@ static void make_anchors(cf_builder *b, const cf_maps *levels, int tokens, cf_co
     }
 }
 
+// Tokens of invalid anchors become zero. With strides of 16 and more a map of 640 pixels has none: nothing to do.
+static int32_t mask_tokens(cf_builder *b, int32_t memory, cf_constant *mask) {
+    int64_t valid = 0, count = mask->data ? cf_constant_count(mask) : 0;
+    for (int64_t i = 0; i < count; i++) valid += mask->data[i] > 0;
+    if (count == 0 || valid < count) return cf_binary_constant(b, CF_OP_MUL, memory, *mask, cf_namef("memory.valid"));
+    cf_constant_release(mask);
+    return memory;
+}
+
 // The first `queries` rows of the learned query contents, where the checkpoint has them.
 static int32_t learned_queries(cf_builder *b, int32_t like) {
     int d = b->config->decoder.channels;
@@ -75,7 +84,7 @@ cf_queries cf_build_query_selection(cf_builder *b, const cf_maps *maps) {
     cf_constant anchors, mask;
     make_anchors(b, &queries.levels, tokens, &anchors, &mask);
 
-    int32_t features = cf_binary_constant(b, CF_OP_MUL, queries.memory, mask, cf_namef("memory.valid"));
+    int32_t features = mask_tokens(b, queries.memory, &mask);
     if (config->encoder_output) {
         features = cf_linear(b, features, cf_namef("model.enc_output.0"), d);
         features = cf_norm(b, features, CF_NONE, cf_namef("model.enc_output.1"), 0, b->config->layer_norm_eps);
