@@ -79,16 +79,16 @@ static void launch(const cf_call *call, cf_cuda_queue *queue, const cf_conv_tile
     static double estimate_##ROWS##x##COLUMNS(const cf_problem *problem) {                                             \
         return cf_conv_tile_estimate(problem, &tile_##ROWS##x##COLUMNS);                                               \
     }                                                                                                                  \
-    const cf_kernel cf_conv_##instruction##_e4m3_##ROWS##x##COLUMNS = {                                                \
-        .name = "conv_" #instruction "_e4m3_" #ROWS "x" #COLUMNS,                                                      \
-        .op = CF_OP_CONV,                                                                                              \
-        .compute_from = 89,                                                                                            \
-        .compute_to = 0,                                                                                               \
-        .refuse = refuse,                                                                                              \
-        .packed_size = cf_conv_e4m3_packed_size,                                                                       \
-        .pack = cf_conv_e4m3_pack,                                                                                     \
-        .launch = launch_##ROWS##x##COLUMNS,                                                                           \
-        .estimate = estimate_##ROWS##x##COLUMNS};
+    const cf_kernel cf_conv_##instruction##_e4m3_##ROWS##x##COLUMNS = {.name = "conv_" #instruction "_e4m3_" #ROWS     \
+                                                                               "x" #COLUMNS,                           \
+                                                                       .op = CF_OP_CONV,                               \
+                                                                       .compute_from = 89,                             \
+                                                                       .compute_to = 0,                                \
+                                                                       .refuse = refuse,                               \
+                                                                       .packed_size = cf_conv_e4m3_packed_size,        \
+                                                                       .pack = cf_conv_e4m3_pack,                      \
+                                                                       .launch = launch_##ROWS##x##COLUMNS,            \
+                                                                       .estimate = estimate_##ROWS##x##COLUMNS};
 
 CF_CONV_E4M3_MMA_TILES(TILE, )
 
