@@ -116,6 +116,8 @@ def main():
         # Asked to stop it shows the runs until then, even while another engine gets ready.
         stopped = interrupted("--runs", "1000000", "--warmup", "0", "--precision", "fp32,bf16", "--batch", "1")
         assert stopped[0]["runs"] >= 1 and all("mean_ms" in r or "stopped" in r["note"] for r in stopped), stopped
+        stopped = interrupted("--runs", "1000000", "--picture", folder + "/stopped.svg")
+        assert stopped[0]["runs"] >= 1 and open(folder + "/stopped.svg").read().startswith("<svg"), stopped
         stopped = interrupted("--engine", "cfine,pytorch,torch-compile", "--python", folder + "/silent")
         assert all("stopped" in r["note"] for r in stopped), stopped
 
