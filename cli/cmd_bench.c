@@ -284,8 +284,11 @@ static void run_rounds(bench *run) {
         }
     }
     cli_progress_end(&bar);
+}
+
+static void report_stop(bench *run) {
     if (!bench_stopped()) return;
-    cli_error("bench: stopped; these are the runs until then");
+    cli_error("bench: stopped; this is what was measured until then");
     run->failed++;
     for (int i = 0; i < run->row_count; i++)
         if (run->rows[i].count == 0 && !run->rows[i].note[0])
@@ -365,12 +368,13 @@ static int run_bench(bench *run) {
         args->data && !bench_stopped()
             ? bench_measure_accuracy(run->rows, run->row_count, &args->model, args->data, args->images, &error)
             : CFINE_OK;
+    report_stop(run);
     print_rows(run);
-    if (!save_pictures(run)) run->failed++;
-    if (status == CFINE_OK && args->profile) status = print_profiles(run, &error);
-    if (status != CFINE_OK) cli_error("%s", error.message);
     int measured = 0;
     for (int i = 0; i < run->row_count; i++) measured |= run->rows[i].count > 0;
+    if (measured && !save_pictures(run)) run->failed++; // else an earlier picture is the better one
+    if (status == CFINE_OK && args->profile) status = print_profiles(run, &error);
+    if (status != CFINE_OK) cli_error("%s", error.message);
     return status == CFINE_OK && run->failed == 0 && measured ? CLI_OK : CLI_FAILED;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_stop.h"
 #include "eval_run.h"
 #include "heap.h"
 #include "message.h"
@@ -17,8 +18,19 @@ typedef struct {
     bench_batch batch;
 } peer_detector;
 
+static cfine_status fail_stopped(cfine_error *error) {
+    return coco_fail(error, CFINE_ERROR_DEVICE, "stopped");
+}
+
+static cfine_status detect_with_cfine(void *context, const cfine_image *images, int count,
+                                      const cfine_detect_options *options, cfine_detections *out, cfine_error *error) {
+    if (bench_stopped()) return fail_stopped(error);
+    return cfine_detect(context, images, count, options, out, error);
+}
+
 static cfine_status detect_with_peer(void *context, const cfine_image *images, int count,
                                      const cfine_detect_options *options, cfine_detections *out, cfine_error *error) {
+    if (bench_stopped()) return fail_stopped(error);
     peer_detector *peer = context;
     const cfine_plan_info *info = &peer->info;
     size_t image = (size_t)3 * (size_t)info->width * (size_t)info->height;
@@ -37,9 +49,20 @@ static cfine_status detect_with_peer(void *context, const cfine_image *images, i
     return status;
 }
 
+// A number over fewer pictures is not the dataset's.
+static cfine_status check_complete(const cli_eval_run *run, const coco_dataset *dataset, cfine_error *error) {
+    if (run->failed == 0) return CFINE_OK;
+    return coco_fail(
+        error, CFINE_ERROR_NOT_FOUND,
+        "accuracy needs all %d pictures of the annotations, %d could not be read: name the folder that has "
+        "them, or annotations of those that are there",
+        dataset->limit, run->failed);
+}
+
 static cfine_status score(bench_row *row, const coco_dataset *dataset, cli_eval_run *run, cfine_error *error) {
     coco_summary summary;
-    cfine_status status = coco_evaluate(dataset, &run->results, &summary, error);
+    cfine_status status = check_complete(run, dataset, error);
+    if (status == CFINE_OK) status = coco_evaluate(dataset, &run->results, &summary, error);
     coco_results_release(&run->results);
     if (status != CFINE_OK) return status;
     row->ap = summary.numbers[COCO_AP];
@@ -51,10 +74,13 @@ static cfine_status score(bench_row *row, const coco_dataset *dataset, cli_eval_
 static cfine_status measure_cfine(bench_row *row, const coco_dataset *dataset, const char *images, cfine_error *error) {
     cfine_session *session = bench_cfine_session(row);
     cli_label_map labels;
-    cfine_status status = cli_map_labels(cfine_session_plan(session), dataset, &labels, error);
+    cfine_plan_info info = CFINE_INIT(cfine_plan_info);
+    cfine_status status = cfine_plan_get_info(cfine_session_plan(session), &info, error);
+    if (status == CFINE_OK) status = cli_map_labels(cfine_session_plan(session), dataset, &labels, error);
     if (status != CFINE_OK) return status;
+    cli_detector detector = {detect_with_cfine, session, info.batch};
     cli_eval_run run;
-    status = cli_eval_session(session, dataset, images, &labels, 1, &run, error);
+    status = cli_eval_detector(&detector, dataset, images, &labels, 1, &run, error);
     if (status == CFINE_OK) status = score(row, dataset, &run, error);
     free(labels.category);
     return status;
@@ -101,6 +127,7 @@ static cfine_status measure(bench_row *rows, int place, const cli_model_args *mo
     if (row->ap >= 0) return CFINE_OK;
     if (row->engine == BENCH_CFINE) return measure_cfine(row, dataset, images, error);
     cfine_status status = measure_peer(row, model, dataset, images, error);
+    if (bench_stopped()) return status;
     if (status != CFINE_ERROR_DEVICE && status != CFINE_ERROR_MISMATCH) return status;
     snprintf(row->note, sizeof row->note, "%s", error->message);
     cli_note("%s %s: accuracy not measured: %s", bench_engine_names[row->engine], cli_precisions[row->precision],
@@ -116,5 +143,5 @@ cfine_status bench_measure_accuracy(bench_row *rows, int count, const cli_model_
     for (int i = 0; i < count && status == CFINE_OK; i++)
         if (rows[i].runner && !rows[i].failed) status = measure(rows, i, model, &dataset, images, error);
     coco_dataset_release(&dataset);
-    return status;
+    return bench_stopped() ? CFINE_OK : status;
 }

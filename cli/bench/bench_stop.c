@@ -3,7 +3,7 @@
 
 #include <signal.h>
 
-static const int signals[] = {SIGINT, SIGTERM};
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 enum { SIGNALS = sizeof signals / sizeof *signals };
 
 static struct sigaction before[SIGNALS]; // what the second signal finds again: the default, or who removes files

@@ -4,6 +4,6 @@
 #define CLI_BENCH_STOP_H
 
 void bench_stop_watch(void); // from here on
-int bench_stopped(void);     // 1: asked to stop, by SIGINT or SIGTERM
+int bench_stopped(void);     // 1: asked to stop, by SIGINT, SIGTERM or SIGHUP
 
 #endif

@@ -147,7 +147,7 @@ cfine_status opt_build(const opt_search *search, const opt_setting *setting, int
 cfine_status opt_measure_accuracy(opt_search *search, opt_result *result, opt_part part, cfine_error *error);
 
 // Times the results against FP32 as trained, all taking turns, and fills in milliseconds and share. `fresh` = 0 takes
-// what the log has.
+// what the log has; 1 times plans as they are saved.
 cfine_status opt_measure_times(opt_search *search, opt_result *const *results, int count, double seconds, int fresh,
                                cfine_error *error);
 

@@ -97,7 +97,7 @@
     X(Y, mma, 256, 64, 4, 2, 2, 2)                                                                                     \
     X(Y, mma, 256, 128, 4, 2, 3, 1)
 
-// E4M3, compute capability 8.9 and up: at most 99 KB of shared memory with two blocks.
+// E4M3, compute capability 8.9 and up: at most 99 KB of shared memory a block.
 #define CF_CONV_E4M3_MMA_TILES(X, Y)                                                                                   \
     X(Y, mma, 64, 64, 2, 2, 4, 3)                                                                                      \
     X(Y, mma, 32, 32, 2, 2, 7, 3)                                                                                      \

@@ -121,6 +121,27 @@ def main():
         stopped = interrupted("--engine", "cfine,pytorch,torch-compile", "--python", folder + "/silent")
         assert all("stopped" in r["note"] for r in stopped), stopped
 
+        # While accuracy is measured, too; a picture without a number is not written.
+        shots = folder + "/shots"
+        os.mkdir(shots)
+        for i in range(3):
+            with open("%s/%d.ppm" % (shots, i), "wb") as f:
+                f.write(b"P6 90 60 255\n" + bytes((i * 50 + k) % 256 for k in range(90 * 60 * 3)))
+        many = dict(data, images=[dict(id=i + 1, file_name="%d.ppm" % (i % 3)) for i in range(100000)])
+        with open(folder + "/many.json", "w") as f:
+            json.dump(many, f)
+        stopped = interrupted("--images", shots, "--data", folder + "/many.json", "--scope", "forward", "--precision", "fp32,bf16", "--runs", "2")
+        assert all("mean_ms" in r and "AP" not in r for r in stopped), stopped
+        interrupted("--engine", "pytorch", "--python", folder + "/silent", "--picture", folder + "/never.svg")
+        assert not os.path.exists(folder + "/never.svg")
+
+        # Accuracy is of all pictures or of none.
+        few = dict(data, images=data["images"] + [dict(id=4, file_name="missing.ppm")])
+        with open(folder + "/few.json", "w") as f:
+            json.dump(few, f)
+        out, err = run("--images", shots, "--data", folder + "/few.json", "--scope", "forward", "--runs", "2", "--json", status=1)
+        assert "AP" not in json.loads(out) and "all 4 pictures" in err and "1 could not be read" in err, (out, err)
+
         # Pictures of the rows, and what cannot be drawn.
         svg, png = folder + "/rows.svg", folder + "/rows.png"
         run("--precision", "fp32,bf16", "--batch", "1,2", "--runs", "2", "--picture", svg, "--picture", png)
