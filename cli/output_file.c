@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,41 +11,12 @@
 
 #include "heap.h"
 #include "message.h"
+#include "on_signal.h"
 
-// Names that a signal handler unlinks. A slot is taken by exchanging NULL for a name, so that it needs no lock.
-enum { MOST_FILES = 16, NAME_KEPT = 200 };
-static _Atomic(const char *) temporaries[MOST_FILES];
-
-static void remove_and_end(int signal_number) {
-    for (int i = 0; i < MOST_FILES; i++) {
-        const char *name = atomic_load(&temporaries[i]);
-        if (name) unlink(name);
-    }
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
-}
-
-static void catch_signals(void) {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    static atomic_flag done = ATOMIC_FLAG_INIT;
-    if (atomic_flag_test_and_set(&done)) return;
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        struct sigaction action = {.sa_handler = remove_and_end}, before;
-        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-            sigaction(signals[i], &action, NULL);
-    }
-}
-
-static int remember(const char *name) {
-    for (int i = 0; i < MOST_FILES; i++) {
-        const char *expected = NULL;
-        if (atomic_compare_exchange_strong(&temporaries[i], &expected, name)) return i;
-    }
-    return -1; // more files at once than anything here opens: written all the same
-}
+enum { NAME_KEPT = 200 };
 
 static void forget(cli_output_file *file) {
-    if (file->slot >= 0) atomic_store(&temporaries[file->slot], NULL);
+    cli_on_signal_forget(file->slot);
     free(file->temporary);
     free(file->path);
     *file = (cli_output_file){.slot = -1};
@@ -67,12 +37,11 @@ int cli_output_open(cli_output_file *file, const char *path) {
         errno = EISDIR;
         if (!S_ISDIR(info.st_mode)) file->stream = fopen(path, "wbe");
     } else {
-        catch_signals();
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
         // A name as long as names may be has room for the ending too.
         file->temporary = cli_format("%.*s%.*s.tmp-%ld-%u", (int)(name - path), path, NAME_KEPT, name, (long)getpid(),
                                      atomic_fetch_add(&number, 1));
-        file->slot = remember(file->temporary);
+        file->slot = cli_on_signal_remove(file->temporary);
         file->stream = fopen(file->temporary, "w+bxe");
     }
     if (file->stream) return 1;

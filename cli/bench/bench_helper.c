@@ -51,7 +51,8 @@ static void become_python(const char *python, int in, int out) {
     dup2(out, 1);
     dup2(open("/dev/null", O_WRONLY), 2);
     signal(SIGPIPE, SIG_DFL);
-    signal(SIGINT, SIG_IGN); // Ctrl-C is for the parent
+    signal(SIGINT, SIG_IGN); // Ctrl-C and Ctrl-\ are for the parent
+    signal(SIGQUIT, SIG_IGN);
     execlp(python, python, "-c", bench_peers_script, (char *)NULL);
     _exit(127);
 }

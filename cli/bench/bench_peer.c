@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench_peer.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,23 +8,18 @@
 
 #include "coco_ap.h"
 #include "heap.h"
+#include "on_signal.h"
 
 void bench_peers_start(bench_peers *peers, const char *python) {
     peers->helper = bench_helper_create(python, peers->patience);
 }
 
-static void remove_folder(const char *path) {
-    DIR *folder = opendir(path);
-    for (struct dirent *entry; folder && (entry = readdir(folder));)
-        if (entry->d_name[0] != '.') unlinkat(dirfd(folder), entry->d_name, 0);
-    if (folder) closedir(folder);
-    rmdir(path);
-}
-
 void bench_peers_end(bench_peers *peers) {
     bench_helper_destroy(peers->helper);
     cfine_model_close(peers->opened);
-    if (peers->folder[0]) remove_folder(peers->folder);
+    if (!peers->folder[0]) return;
+    cli_remove_folder(peers->folder);
+    cli_on_signal_forget(peers->folder_place);
 }
 
 char *bench_peer_file(bench_peers *peers, const char *name, cfine_error *error) {
@@ -36,6 +30,7 @@ char *bench_peer_file(bench_peers *peers, const char *name, cfine_error *error) 
             coco_fail(error, CFINE_ERROR_IO, "/tmp: cannot make a folder: %s", strerror(errno));
             return NULL;
         }
+        peers->folder_place = cli_on_signal_remove(peers->folder);
     }
     return cli_format("%s/%s", peers->folder, name);
 }

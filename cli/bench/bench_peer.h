@@ -16,6 +16,7 @@ typedef struct bench_peers {
     const char *onnxruntime, *openvino; // files of these libraries that the user named; NULL: none
     double patience;                    // seconds that a row of the Python process may take to get ready
     char folder[40];                    // of exported networks, made when first needed
+    int folder_place;                   // in the list of what a signal removes
     cfine_model *opened;
     cfine_model_info info;
     int width, height; // of the network's input, once it is opened

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`cfine bench` on a tiny model: rows, figures that fit together, refusals. bench_verb.py CFINE MODEL OLD_ONNXRUNTIME"""
+import glob
 import json
 import os
 import signal
@@ -34,7 +35,34 @@ def interrupted(*words):
     return [json.loads(line) for line in out.splitlines()]
 
 
+def asked_twice(signals, pause):
+    """A bench with an exported network in its folder, in the middle of a run of a second or more; returns status and output."""
+    folders = lambda: {f for f in glob.glob("/tmp/cfine-bench-*") if os.path.exists(f + "/model-37.onnx")}  # noqa: E731
+    others = folders()
+    words = "--engine onnxruntime,cfine --queries 37 --batch 8 --size 320x320 --threads 1 --cpu scalar --runs 1000000 --json --onnxruntime".split()
+    bench = subprocess.Popen([CFINE, "bench", "--model", MODEL, *words, OLD], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.time() + 60
+    while not folders() - others and time.time() < until:
+        time.sleep(0.02)
+    mine = folders() - others
+    assert mine
+    time.sleep(1)
+    for number in signals:
+        bench.send_signal(number)
+        time.sleep(pause)
+    out, err = bench.communicate(timeout=120)
+    assert not any(os.path.exists(f) for f in mine), (signals, mine, out, err)
+    return bench.returncode, out, err
+
+
 def main():
+    # A second request ends the program at once; those of one moment are one. Neither leaves the exported network behind.
+    status, out, err = asked_twice([signal.SIGTERM, signal.SIGINT], 0.3)
+    assert status == -signal.SIGINT and not out, (status, out, err)
+    for signals in ([signal.SIGQUIT], [signal.SIGTERM, signal.SIGTERM, signal.SIGHUP]):
+        status, out, err = asked_twice(signals, 0.02)
+        assert status == 1 and len(out.splitlines()) == 2 and "stopped" in err, (signals, status, out, err)
+
     found = rows("--batch", "1,3", "--precision", "fp32,bf16", "--runs", "7", "--threads", "2", "--warmup", "0")
     assert [(r["precision"], r["batch"]) for r in found] == [("fp32", 1), ("bf16", 1), ("fp32", 3), ("bf16", 3)]
     for r in found:
