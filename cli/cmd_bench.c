@@ -79,7 +79,7 @@ static const cli_option options[] = {
      "scope forward: sessions of cfine side by side, which share weights and threads: throughput instead of latency; "
      "images/s counts all (default: 1)",
      CLI_INT, offsetof(bench_args, streams), .least = 1, .most = 64},
-    {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)", CLI_TEXT,
+    {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)", CLI_DEVICE,
      offsetof(bench_args, model.device)},
     {"cpu", 0, "LEVEL",
      "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)", CLI_CHOICE,

@@ -47,7 +47,7 @@ static const cli_option options[] = {
      offsetof(calibrate_args, size)},
     {"threads", 't', "N", "threads (default: one for each core)", CLI_INT, offsetof(calibrate_args, threads),
      .least = 1, .most = 1024},
-    {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number; the file serves both (default: cpu)", CLI_TEXT,
+    {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number; the file serves both (default: cpu)", CLI_DEVICE,
      offsetof(calibrate_args, device)},
     {"cpu", 0, "LEVEL",
      "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)", CLI_CHOICE,

@@ -140,8 +140,7 @@ static int run_verb(int argc, char **argv) {
     int operands, status;
     if (!cli_parse(&cli_verb_detect, argc, argv, &args, &operands, &status)) return status;
     cli_devices devices;
-    status = cli_read_devices(&cli_verb_detect, &args.model, &devices);
-    if (status != CLI_OK) return status;
+    cli_read_devices(&args.model, &devices);
     cli_inputs inputs;
     cli_inputs_expand(argv + 1, operands, &inputs);
     status = inputs.count ? detect(&args, &devices, &inputs) : CLI_FAILED;
@@ -164,5 +163,6 @@ const cli_verb cli_verb_detect = {
     .options = options,
     .option_count = CLI_COUNT(options),
     .completion = CLI_COMPLETE_FILES,
+    .several_gpus = 1,
     .run = run_verb,
 };

@@ -54,7 +54,7 @@ static const cli_option options[] = {
      offsetof(optimize_args, calibration_images), .completion = CLI_COMPLETE_FOLDERS},
     {"threads", 't', "N", "threads (default: one for each core)", CLI_INT, offsetof(optimize_args, model.threads),
      .least = 1, .most = 1024},
-    {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)", CLI_TEXT,
+    {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)", CLI_DEVICE,
      offsetof(optimize_args, model.device)},
     {"cpu", 0, "LEVEL",
      "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)", CLI_CHOICE,

@@ -85,8 +85,7 @@ static int run_verb(int argc, char **argv) {
         return cli_usage(&cli_verb_serve, "--name: letters, digits, '_', '.' and '-', at most 100");
     if (!args.tls_cert != !args.tls_key) return cli_usage(&cli_verb_serve, "--tls-cert and --tls-key go together");
     cli_devices devices;
-    status = cli_read_devices(&cli_verb_serve, &args.model, &devices);
-    if (status != CLI_OK) return status;
+    cli_read_devices(&args.model, &devices);
     const char *gpus[CLI_MAX_GPUS];
     for (int i = 0; i < devices.count; i++) gpus[i] = devices.names[i];
     int usual_workers = devices.on_gpu ? 2 * devices.count : 1;
@@ -135,5 +134,6 @@ const cli_verb cli_verb_serve = {
                "curl -F image=@photo.jpg 'http://127.0.0.1:8000/v1/detect?format=jpeg' -o boxes.jpg\n",
     .options = options,
     .option_count = CLI_COUNT(options),
+    .several_gpus = 1,
     .run = run_verb,
 };

@@ -9,20 +9,16 @@ const char *const cli_precisions[] = {"fp32", "bf16", "fp16", "int8", "fp8", NUL
 const char *const cli_cpu_levels[] = {"native", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx", NULL};
 const char *const cli_auto[] = {"auto", NULL};
 
-int cli_read_devices(const cli_verb *verb, cli_model_args *args, cli_devices *out) {
+void cli_read_devices(cli_model_args *args, cli_devices *out) {
     *out = (cli_devices){.count = 1, .on_gpu = args->device && strncmp(args->device, "cuda", 4) == 0};
-    if (!args->device || !strchr(args->device, ',')) return CLI_OK;
-    const char *at = strncmp(args->device, "cuda:", 5) == 0 ? args->device + 5 : "";
-    for (out->count = 0; *at && out->count < CLI_MAX_GPUS;) {
+    if (!args->device || !strchr(args->device, ',')) return;
+    const char *at = args->device + strlen("cuda:");
+    for (out->count = 0; at[-1]; out->count++) {
         size_t length = strcspn(at, ",");
-        if (length < 1 || length > 2 || strspn(at, "0123456789") != length) break;
-        snprintf(out->names[out->count++], sizeof *out->names, "cuda:%.*s", (int)length, at);
-        at += length;
-        if (*at == ',' && at[1]) at++;
+        snprintf(out->names[out->count], sizeof *out->names, "cuda:%.*s", (int)length, at);
+        at += length + 1;
     }
-    if (*at) return cli_usage(verb, "--device: '%s' is not a list of GPUs such as cuda:0,1", args->device);
     args->device = out->names[0];
-    return CLI_OK;
 }
 
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error) {

@@ -81,16 +81,14 @@ extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
          .choices = cli_auto},                                                                                          \
         {"threads",  't',         "N", "threads (default: one for each core)", CLI_INT, offsetof(type, member.threads), \
          .least = 1, .most = 1024},                                                                                     \
-        {"device", 0,                                                                                                   \
-         "DEVICE", "cpu, cuda or cuda:N, a GPU by its number; detect and serve: cuda:0,1 too (default: cpu)",           \
-         CLI_TEXT, offsetof(type, member.device)},                                                                      \
+        {"device",   0,                                                                                                 \
+         "DEVICE",   "cpu, cuda or cuda:N, a GPU by its number; detect and serve: cuda:0,1 too (default: cpu)",         \
+         CLI_DEVICE, offsetof(type, member.device)},                                                                    \
     {                                                                                                                   \
         "cpu", 0, "LEVEL",                                                                                              \
             "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: native)",      \
             CLI_CHOICE, offsetof(type, member.cpu), .choices = cli_cpu_levels                                           \
     }
-
-enum { CLI_MAX_GPUS = 16 };
 
 // Where sessions run: "cuda:0,2" is {"cuda:0", "cuda:2"}, anything else one device as it was given.
 typedef struct cli_devices {
@@ -98,9 +96,9 @@ typedef struct cli_devices {
     int count, on_gpu;
 } cli_devices;
 
-// Reads --device for the verbs that can use several GPUs, and leaves the first one in args->device, which then points
-// into *out. Returns an exit status.
-int cli_read_devices(const cli_verb *verb, cli_model_args *args, cli_devices *out);
+// Splits --device of the verbs that can use several GPUs, and leaves the first one in args->device, which then points
+// into *out.
+void cli_read_devices(cli_model_args *args, cli_devices *out);
 
 // What the library is to be asked for. Applies --cpu to the process.
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error);

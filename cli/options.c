@@ -147,6 +147,30 @@ static int set_choice(const cli_verb *verb, const cli_option *option, const char
     return cli_usage(verb, "--%s: '%s' is none of %s", option->name, text, all);
 }
 
+// How many GPUs "cuda:0,2" names; 0 if it is no such list.
+static int count_gpus(const char *text) {
+    if (strncmp(text, "cuda:", 5) != 0) return 0;
+    int count = 0;
+    for (const char *at = text + 5;; at++) {
+        size_t length = strspn(at, "0123456789");
+        if (length < 1 || length > 2 || atoi(at) >= CLI_MAX_GPUS || ++count > CLI_MAX_GPUS) return 0;
+        at += length;
+        if (!*at) return count;
+        if (*at != ',') return 0;
+    }
+}
+
+static int set_device(const cli_verb *verb, const cli_option *option, const char *text, const char **field) {
+    *field = text;
+    if (strcmp(text, "cpu") == 0 || strcmp(text, "cuda") == 0) return CLI_OK;
+    int count = count_gpus(text);
+    if (count > 1 && !verb->several_gpus)
+        return cli_usage(verb, "--%s: %s takes one GPU, such as cuda:0, not '%s'", option->name, verb->name, text);
+    if (count) return CLI_OK;
+    return cli_usage(verb, "--%s: '%s' is none of cpu, cuda, cuda:N%s with N from 0 to %d", option->name, text,
+                     verb->several_gpus ? " or a list such as cuda:0,1" : "", CLI_MAX_GPUS - 1);
+}
+
 static int set_value(const cli_verb *verb, const cli_option *option, const char *text, void *arguments) {
     void *field = (char *)arguments + option->offset;
     switch (option->kind) {
@@ -163,6 +187,7 @@ static int set_value(const cli_verb *verb, const cli_option *option, const char 
     case CLI_REAL: return set_real(verb, option, text, field);
     case CLI_SIZE: return set_size(verb, option, text, field);
     case CLI_CHOICE: return set_choice(verb, option, text, field);
+    case CLI_DEVICE: return set_device(verb, option, text, field);
     }
     return CLI_OK;
 }

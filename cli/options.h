@@ -24,12 +24,13 @@ typedef enum cli_kind {
     CLI_REAL,   // double, least..most
     CLI_SIZE,   // int[2]: width and height, multiples of 32, given as WxH or as one number for both
     CLI_CHOICE, // int: index into choices
+    CLI_DEVICE, // const char *: cpu, cuda, cuda:N, or cuda:N,N... where the verb takes several GPUs
 } cli_kind;
 
 // What the shell offers to complete an argument with.
 typedef enum cli_completion { CLI_COMPLETE_NOTHING, CLI_COMPLETE_FILES, CLI_COMPLETE_FOLDERS } cli_completion;
 
-enum { CLI_MAX_TEXTS = 64 };
+enum { CLI_MAX_TEXTS = 64, CLI_MAX_GPUS = 16 };
 typedef struct cli_texts {
     const char *items[CLI_MAX_TEXTS];
     int count;
@@ -59,6 +60,7 @@ typedef struct cli_verb {
     cli_completion completion;         // of the operands
     int (*run)(int argc, char **argv); // argv[0] is the verb; returns an exit status
     int hidden;                        // 1: left out of help and completion
+    int several_gpus;                  // 1: its --device may be a list
 } cli_verb;
 
 #define CLI_COUNT(array) (sizeof(array) / sizeof *(array))

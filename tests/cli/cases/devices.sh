@@ -11,3 +11,10 @@ try --device gpu
 try --batch auto
 try --batch many
 try --precision fp16
+try --device cuda:0,16
+for verb in build calibrate bench optimize; do
+    cfine $verb --device cuda:0,1
+    echo "exit $?" >&2
+    cfine $verb --device cuda:
+    echo "exit $?" >&2
+done
