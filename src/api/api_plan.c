@@ -29,7 +29,8 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
     switch (options->precision) {
     case CFINE_PRECISION_DEFAULT:
     case CFINE_FP32:
-    case CFINE_BF16: return CFINE_OK;
+    case CFINE_BF16:
+    case CFINE_INT8: return CFINE_OK;
     case CFINE_FP16:
         if (on_gpu) return CFINE_OK;
         return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision fp16: needs a GPU; on a CPU use bf16");
@@ -37,16 +38,19 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
         if (!on_gpu)
             return cf_fail(error, CFINE_ERROR_UNSUPPORTED,
                            "precision fp8: needs a GPU of compute capability 8.9 or newer; on a CPU use int8");
-        // fall through
-    case CFINE_INT8:
-        if (options->calibration || options->random_ranges) return CFINE_OK;
-        return cf_fail(error, CFINE_ERROR_ARGUMENT,
-                       "precision %s needs a calibration: cfine calibrate --model MODEL --images DIR -o FILE, then "
-                       "--calibration FILE",
-                       options->precision == CFINE_FP8 ? "fp8" : "int8");
+        return CFINE_OK;
     }
     return cf_fail(error, CFINE_ERROR_ARGUMENT, "precision: %d is none of fp32, bf16, fp16, int8, fp8",
                    (int)options->precision);
+}
+
+// After the device is found: whoever has none need not calibrate for it.
+static cfine_status check_calibrated(const cfine_plan_options *options, cfine_error *error) {
+    if (!is_calibrated(options->precision) || options->calibration || options->random_ranges) return CFINE_OK;
+    return cf_fail(error, CFINE_ERROR_ARGUMENT,
+                   "precision %s needs a calibration: cfine calibrate --model MODEL --images DIR -o FILE, then "
+                   "--calibration FILE",
+                   options->precision == CFINE_FP8 ? "fp8" : "int8");
 }
 
 cfine_status cf_parse_device(const char *device, cf_backend *backend, int32_t *ordinal, cfine_error *error) {
@@ -248,6 +252,7 @@ cfine_status cfine_plan_build(const cfine_model *model, const cfine_plan_options
         return cf_fail(error, CFINE_ERROR_UNSUPPORTED,
                        "precision fp8: needs compute capability 8.9 or newer, this GPU has %d.%d; use int8",
                        request.target.compute / 10, request.target.compute % 10);
+    CF_TRY(check_calibrated(&wanted, error));
     cf_plan *plan = NULL;
     int by_race = request.tune && request.target.backend == CF_CUDA && !request.reference;
     cfine_status status = (by_race ? build_by_race : build)(model, &wanted, &request, &plan, error);

@@ -129,17 +129,27 @@ void cf_cpu_model(char *text, size_t size) {
 
 static atomic_uint allowed = ~0u;
 static atomic_uint detected; // features, once known
+static atomic_uint allowed_by_environment;
 static atomic_int detection_done;
 
-uint32_t cf_cpu_features(void) {
+static uint32_t detect_once(void) {
     if (!atomic_load_explicit(&detection_done, memory_order_acquire)) {
-        uint32_t mask, features = detect(); // every thread finds the same answer, so a race is harmless
+        uint32_t mask = ~0u; // every thread finds the same answers, so a race is harmless
         const char *wanted = cf_env_cpu();
-        if (wanted && cf_cpu_mask_parse(wanted, &mask)) features &= mask;
-        atomic_store(&detected, features);
+        if (wanted) cf_cpu_mask_parse(wanted, &mask);
+        atomic_store(&allowed_by_environment, mask);
+        atomic_store(&detected, detect());
         atomic_store_explicit(&detection_done, 1, memory_order_release);
     }
-    return atomic_load(&detected) & atomic_load(&allowed);
+    return atomic_load(&detected);
+}
+
+uint32_t cf_cpu_features(void) {
+    return detect_once() & atomic_load(&allowed_by_environment) & atomic_load(&allowed);
+}
+
+uint32_t cf_cpu_forbidden(void) {
+    return detect_once() & ~cf_cpu_features();
 }
 
 void cf_cpu_set_mask(uint32_t mask) {

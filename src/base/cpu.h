@@ -21,6 +21,9 @@ enum {
 // (cf_cpu_set_mask or the variable CFINE_CPU) allows it. Thread-safe; detection happens once.
 uint32_t cf_cpu_features(void);
 
+// Features that only the mask keeps from being usable here.
+uint32_t cf_cpu_forbidden(void);
+
 // Limits later answers of cf_cpu_features. A name of cf_cpu_mask_parse turned into bits; ~0 allows all.
 void cf_cpu_set_mask(uint32_t mask);
 

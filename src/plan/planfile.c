@@ -208,11 +208,16 @@ static cfine_status check_header(const header *head, size_t size, const char *na
         return cf_fail(err, CFINE_ERROR_FORMAT, "%s: header says %llu bytes, the file has %zu: %s; %s", name,
                        (unsigned long long)head->file_size, size,
                        size < head->file_size ? "the end is missing" : "something was added", rebuild);
-    if (head->features & ~features) {
-        char missing[128];
-        cf_cpu_describe(head->features & ~features, missing, sizeof missing);
-        return cf_fail(err, CFINE_ERROR_MISMATCH, "%s: plan needs a CPU with %s, which this one lacks; %s", name,
-                       missing, rebuild);
+    uint32_t missing = head->features & ~features;
+    if (missing) {
+        char names[128];
+        cf_cpu_describe(missing, names, sizeof names);
+        if (!(missing & ~cf_cpu_forbidden()))
+            return cf_fail(err, CFINE_ERROR_MISMATCH,
+                           "%s: plan needs %s, which this CPU has, but --cpu or CFINE_CPU forbids; allow it, or %s",
+                           name, names, rebuild);
+        return cf_fail(err, CFINE_ERROR_MISMATCH, "%s: plan needs a CPU with %s, which this one lacks; %s", name, names,
+                       rebuild);
     }
     uint64_t fixed = sizeof(header) + sizeof(about) + (uint64_t)head->step_count * sizeof(step_record);
     if (head->step_count > MAX_STEPS || head->names_size > MAX_NAMES || head->weights_offset % PAGE ||

@@ -261,6 +261,11 @@ static void damaged_plan_files_are_refused(void **state) {
     if (cf_cpu_features()) // a lesser processor
         assert_fails(cf_planfile_parse(copy, bytes.size, "x.plan", 0, &plan, &error), CFINE_ERROR_MISMATCH,
                      "which this one lacks; rebuild it: cfine build");
+    if (cf_cpu_features()) { // this one, limited
+        cf_cpu_set_mask(0);
+        refuse(copy, bytes.size, CFINE_ERROR_MISMATCH, "which this CPU has, but --cpu or CFINE_CPU forbids");
+        cf_cpu_set_mask(~0u);
+    }
     copy[8] = 99; // format version
     refuse(copy, bytes.size, CFINE_ERROR_MISMATCH, "plan of format 99");
     copy[0] = 'X';
