@@ -12,6 +12,7 @@
 #include "heap.h"
 #include "inputs.h"
 #include "message.h"
+#include "on_signal.h"
 #include "optimize/optimize.h"
 #include "output_file.h"
 #include "progress.h"
@@ -117,18 +118,36 @@ static void list_values(opt_search *search) {
     }
 }
 
+// What cannot be read is left out of everything, so that all numbers are of the pictures they claim to be of.
+static cfine_status take_readable(opt_search *search, const coco_dataset *all, cfine_error *error) {
+    int32_t least = (all->limit + 1) / 2; // of fewer, an AP says nothing about these data
+    cfine_status status = cli_check_folder(search->images, all, least, error);
+    if (status != CFINE_OK) return status;
+    uint8_t *readable = cli_alloc((size_t)all->limit + 1, sizeof *readable);
+    int32_t found = cli_find_readable(search->images, all, readable);
+    search->annotated = all->limit;
+    opt_take_part(all, readable, 0, 1, &search->parts[OPT_ALL]);
+    opt_take_part(all, readable, 0, 2, &search->parts[OPT_CHOOSE]);
+    opt_take_part(all, readable, 1, 2, &search->parts[OPT_CONFIRM]);
+    free(readable);
+    if (found < least)
+        return coco_fail(error, CFINE_ERROR_FORMAT,
+                         "--images %s: only %d of the %d pictures of the annotations can be read: mend the others, or "
+                         "give annotations without them",
+                         search->images, found, all->limit);
+    if (found < all->limit) cli_note("%d of the %d pictures can be read: the others count nowhere.", found, all->limit);
+    return CFINE_OK;
+}
+
 static cfine_status read_data(opt_search *search, cfine_error *error) {
     coco_dataset all;
     cfine_status status = coco_dataset_read(search->data, &all, error);
     if (status != CFINE_OK) return status;
     for (int i = 0; i < all.notes.count; i++) cli_note("%s: %s", search->data, all.notes.lines[i]);
-    opt_take_part(&all, 0, 1, &search->parts[OPT_ALL]);
-    opt_take_part(&all, 0, 2, &search->parts[OPT_CHOOSE]);
-    opt_take_part(&all, 1, 2, &search->parts[OPT_CONFIRM]);
-    int images = all.limit, boxes = all.truth_count;
-    status = cli_check_folder(search->images, &all, error);
+    status = take_readable(search, &all, error);
     coco_dataset_release(&all);
     if (status != CFINE_OK) return status;
+    int images = search->parts[OPT_ALL].limit, boxes = search->parts[OPT_ALL].truth_count;
     if (images < LEAST_PICTURES || !boxes)
         return coco_fail(error, CFINE_ERROR_ARGUMENT,
                          "%s: %d pictures with %d boxes are too few to choose and to confirm with: %d pictures are the "
@@ -184,7 +203,7 @@ static char *describe_search(const optimize_args *args, const opt_search *search
     cli_print_json_text(stream, search->info.source);
     fprintf(stream, ",\"answer\":\"%.5g\",\"data\":\"%s\",\"images\":", answer, hash);
     cli_print_json_text(stream, search->images);
-    fprintf(stream, ",\"machine\":");
+    fprintf(stream, ",\"pictures\":%d,\"machine\":", search->parts[OPT_ALL].limit);
     cli_print_json_text(stream, search->machine);
     fprintf(stream, ",\"features\":\"%s\",\"threads\":%d,\"objective\":\"%s\",\"calibrations\":[", search->features,
             search->model_args.threads, objectives[search->throughput]);
@@ -202,18 +221,43 @@ static char *describe_search(const optimize_args *args, const opt_search *search
 // ---------------------------------------------------------------------------------------------------------------------
 // Calibrations
 
+// A calibration that is being made: told once it is known how many pictures there are.
+typedef struct {
+    const char *name;
+    size_t given;
+    int first, told; // first: 1 if no other was made of these pictures
+} calibrating;
+
+static void tell_pictures(void *arg, const char *stage, int done, int total) {
+    calibrating *state = arg;
+    (void)stage, (void)done;
+    if (state->told++) return;
+    if ((size_t)total < state->given)
+        cli_note("Calibrating int8 (%s) with %d of %zu pictures: the others cannot be read.", state->name, total,
+                 state->given);
+    else
+        cli_note("Calibrating int8 (%s) with %d pictures.", state->name, total);
+}
+
+static void tell_skipped(void *arg, const char *message) {
+    if (((const calibrating *)arg)->first) cli_error("%s", message);
+}
+
 static cfine_status make_calibration(opt_search *search, cfine_range_method method, const char *name,
                                      const cli_inputs *pictures, cfine_error *error) {
     char *path = cli_format("%s/%s.json", search->folder, name);
     struct stat info;
     cfine_status status = CFINE_OK;
     if (stat(path, &info) != 0) {
+        calibrating state = {.name = name, .given = pictures->count, .first = search->calibration_count == 0};
         cfine_calibrate_options wanted = CFINE_INIT(cfine_calibrate_options);
         wanted.method = method;
         wanted.judged = -1; // the search judges for itself
         wanted.threads = search->model_args.threads;
         wanted.device = search->model_args.device;
-        cli_note("Calibrating int8 with %zu pictures (%s).", pictures->count, name);
+        wanted.progress = tell_pictures;
+        wanted.skipped = tell_skipped;
+        wanted.arg = &state;
         status =
             cfine_calibrate(search->model, (const char *const *)pictures->paths, pictures->count, &wanted, path, error);
     }
@@ -222,16 +266,23 @@ static cfine_status make_calibration(opt_search *search, cfine_range_method meth
     return status;
 }
 
-static cfine_status make_calibrations(opt_search *search, const optimize_args *args, cfine_error *error) {
-    for (int i = 0; i < args->calibrations.count; i++) {
-        if (access(args->calibrations.items[i], R_OK) != 0)
-            return coco_fail(error, CFINE_ERROR_NOT_FOUND, "--calibration %s: cannot read: %s",
-                             args->calibrations.items[i], strerror(errno));
+// Those that were given; a plan of each tells now, not after minutes, whether it is one of this model.
+static cfine_status take_calibrations(opt_search *search, const optimize_args *args, cfine_error *error) {
+    cfine_status status = CFINE_OK;
+    for (int i = 0; i < args->calibrations.count && status == CFINE_OK; i++) {
         const char *slash = strrchr(args->calibrations.items[i], '/');
         search->calibrations[i] = cli_format("%s", args->calibrations.items[i]);
         search->calibration_names[search->calibration_count++] =
             cli_format("%.40s", slash ? slash + 1 : args->calibrations.items[i]);
+        opt_setting setting = {.level = OPT_INT8, .calibration = i, .batch = 1};
+        cfine_plan *plan = NULL;
+        status = opt_build(search, &setting, -1, &plan, error);
+        cfine_plan_close(plan);
     }
+    return status;
+}
+
+static cfine_status make_calibrations(opt_search *search, const optimize_args *args, cfine_error *error) {
     if (search->calibration_count) return CFINE_OK;
     static const struct {
         cfine_range_method method;
@@ -277,6 +328,7 @@ static cfine_status open_search(opt_search *search, const optimize_args *args, c
     if (status == CFINE_OK) status = cfine_model_open(search->model_args.model, &search->model, error);
     search->info = CFINE_INIT(cfine_model_info);
     if (status == CFINE_OK) status = cfine_model_get_info(search->model, &search->info, error);
+    if (status == CFINE_OK) status = take_calibrations(search, args, error);
     if (status == CFINE_OK) status = read_data(search, error);
     if (status != CFINE_OK) return status;
     list_values(search);
@@ -291,6 +343,9 @@ static cfine_status open_search(opt_search *search, const optimize_args *args, c
     free(about);
     free(path);
     if (status != CFINE_OK) return status;
+    search->last_words = cli_format("%scfine: optimize: stopped; the same command goes on from %s\n",
+                                    isatty(STDERR_FILENO) ? "\n" : "", search->log.path); // "^C" has no line's end
+    cli_on_signal_say(search->last_words);
     if (search->log.resumed)
         cli_note("%s: going on with %zu measurements of an earlier search.", search->log.path, search->log.resumed);
     status = make_calibrations(search, args, error);
@@ -374,6 +429,8 @@ static void release(opt_search *search) {
     }
     for (int part = 0; part < OPT_PARTS; part++) coco_dataset_release(&search->parts[part]);
     free(search->labels.category);
+    cli_on_signal_say(NULL);
+    free(search->last_words);
     opt_log_close(&search->log);
     if (search->folder) rmdir(search->folder); // empty where nothing was measured
     free(search->folder);

@@ -31,7 +31,34 @@ static char **picture_paths(const char *folder, const coco_dataset *dataset) {
     return paths;
 }
 
-cfine_status cli_check_folder(const char *folder, const coco_dataset *dataset, cfine_error *error) {
+static void free_paths(char **paths, const coco_dataset *dataset) {
+    for (int32_t i = 0; i < dataset->limit; i++) free(paths[i]);
+    free(paths);
+}
+
+int32_t cli_find_readable(const char *folder, const coco_dataset *dataset, uint8_t *readable) {
+    char **paths = picture_paths(folder, dataset);
+    int threads = cfine_cpu_count();
+    cli_image_queue_options ahead = {
+        .depth = 2 * (size_t)threads, .threads = threads, .image = CFINE_INIT(cfine_image_options)};
+    cli_image_queue *queue = cli_image_queue_start(paths, (size_t)dataset->limit, &ahead);
+    cli_progress bar;
+    cli_progress_start(&bar, "images", 0, dataset->limit);
+    int32_t found = 0;
+    for (cli_queued_image *next; (next = cli_image_queue_next(queue));) {
+        readable[next->index] = next->status == CFINE_OK;
+        found += next->status == CFINE_OK;
+        if (next->status != CFINE_OK) cli_error("%s", next->error.message);
+        cli_progress_show(&bar, (int64_t)next->index + 1);
+        cli_image_queue_give_back(queue, 1);
+    }
+    cli_progress_end(&bar);
+    cli_image_queue_stop(queue);
+    free_paths(paths, dataset);
+    return found;
+}
+
+cfine_status cli_check_folder(const char *folder, const coco_dataset *dataset, int32_t least, cfine_error *error) {
     struct stat info;
     if (stat(folder, &info) != 0) return coco_fail(error, CFINE_ERROR_NOT_FOUND, "%s: %s", folder, strerror(errno));
     if (!S_ISDIR(info.st_mode))
@@ -40,19 +67,23 @@ cfine_status cli_check_folder(const char *folder, const coco_dataset *dataset, c
         if (!dataset->images[i].file[0])
             return coco_fail(error, CFINE_ERROR_FORMAT, "the annotations give image id %lld no file_name",
                              (long long)dataset->images[i].id);
-    int there = dataset->limit == 0; // the wrong folder is one error, not one for each picture
-    for (int32_t i = 0; i < dataset->limit && !there; i++) {
+    int32_t there = 0; // a wrong folder is one error, not one for each picture
+    for (int32_t i = 0; i < dataset->limit && there < least; i++) {
         char *path = cli_picture_path(folder, dataset->images[i].file);
-        there = stat(path, &info) == 0;
+        there += stat(path, &info) == 0;
         free(path);
     }
-    if (!there)
+    if (there >= least) return CFINE_OK;
+    if (there == 0)
         return coco_fail(
             error, CFINE_ERROR_NOT_FOUND,
             "--images %s: none of the %d pictures of the annotations is in this folder, neither %s nor any "
             "other",
             folder, dataset->limit, dataset->images[0].file);
-    return CFINE_OK;
+    return coco_fail(error, CFINE_ERROR_NOT_FOUND,
+                     "--images %s: only %d of the %d pictures of the annotations are in this folder: name the one that "
+                     "has them, or annotations of those that are there",
+                     folder, there, dataset->limit);
 }
 
 typedef struct {
@@ -146,7 +177,7 @@ cfine_status cli_eval_session(cfine_session *session, const coco_dataset *datase
 cfine_status cli_eval_detector(const cli_detector *detector, const coco_dataset *dataset, const char *folder,
                                const cli_label_map *labels, int progress, cli_eval_run *out, cfine_error *error) {
     *out = (cli_eval_run){0};
-    cfine_status status = cli_check_folder(folder, dataset, error);
+    cfine_status status = cli_check_folder(folder, dataset, dataset->limit ? 1 : 0, error);
     if (status != CFINE_OK) return status;
     char **paths = picture_paths(folder, dataset);
     double start = cli_seconds();
@@ -167,8 +198,7 @@ cfine_status cli_eval_detector(const cli_detector *detector, const coco_dataset 
     out->seconds = cli_seconds() - start;
     cli_image_queue_stop(run.queue);
     for (size_t i = 0; i < batch; i++) cfine_detections_release(&run.found[i]);
-    for (int32_t i = 0; i < dataset->limit; i++) free(paths[i]);
-    free(paths);
+    free_paths(paths, dataset);
     free(run.found);
     free(run.places);
     free(run.images);

@@ -37,7 +37,12 @@ cfine_status cli_eval_detector(const cli_detector *detector, const coco_dataset 
 // folder too. Free with free().
 char *cli_picture_path(const char *folder, const char *file);
 
-// CFINE_OK if the folder is one and every image of the dataset (up to its limit) has a name.
-cfine_status cli_check_folder(const char *folder, const coco_dataset *dataset, cfine_error *error);
+// CFINE_OK if the folder is one, every image of the dataset (up to its limit) has a name, and at least `least` of them
+// are in the folder.
+cfine_status cli_check_folder(const char *folder, const coco_dataset *dataset, int32_t least, cfine_error *error);
+
+// Reads every picture of the dataset once, reports those that cannot be read, and puts 1 or 0 into readable[limit].
+// Returns how many can be read.
+int32_t cli_find_readable(const char *folder, const coco_dataset *dataset, uint8_t *readable);
 
 #endif

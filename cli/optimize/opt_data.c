@@ -9,16 +9,16 @@ static char *copy_text(const char *text) {
     return cli_format("%s", text ? text : "");
 }
 
-void opt_take_part(const coco_dataset *all, int part, int parts, coco_dataset *out) {
+void opt_take_part(const coco_dataset *all, const uint8_t *readable, int part, int parts, coco_dataset *out) {
     *out = (coco_dataset){0};
     size_t images = (size_t)all->limit + 1, truths = (size_t)all->truth_count + 1;
     out->images = cli_alloc(images, sizeof *out->images);
     out->categories = cli_alloc((size_t)all->category_count + 1, sizeof *out->categories);
     out->truths = cli_alloc(truths, sizeof *out->truths);
     int32_t *place = cli_alloc(images, sizeof *place); // of an image in the part, or -1
-    for (int32_t i = 0; i < all->limit; i++) {
+    for (int32_t i = 0, number = 0; i < all->limit; i++) {
         place[i] = -1;
-        if (i % parts != part) continue;
+        if (!readable[i] || number++ % parts != part) continue;
         place[i] = out->image_count;
         coco_image *image = &out->images[out->image_count++];
         *image = all->images[i];

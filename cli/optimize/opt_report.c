@@ -32,6 +32,15 @@ static int sorted(const opt_search *search, const opt_result **list) {
     return count;
 }
 
+// What the AP is of.
+static void name_pictures(const opt_search *search, char *text, size_t size) {
+    int read = search->parts[OPT_ALL].limit;
+    if (read == search->annotated)
+        snprintf(text, size, "all %d pictures", read);
+    else
+        snprintf(text, size, "the %d of %d pictures that can be read", read, search->annotated);
+}
+
 static const opt_result *chosen_of(const opt_search *search) {
     return &search->results[search->chosen];
 }
@@ -91,8 +100,10 @@ void opt_print(const opt_search *search) {
     opt_describe(search, &best->setting, words, sizeof words);
     opt_describe(search, &uniform->setting, plain, sizeof plain);
     printf("\n%s: %s\n", search->output, words);
-    printf("  AP %.4f of %.4f on all %d pictures (%+.2f %%; %.2f %% may be lost), %.2f ms, %.1f images/s, %.2fx FP32\n",
-           best->score[OPT_ALL].ap, search->results[search->baseline].score[OPT_ALL].ap, search->parts[OPT_ALL].limit,
+    char pictures[80];
+    name_pictures(search, pictures, sizeof pictures);
+    printf("  AP %.4f of %.4f on %s (%+.2f %%; %.2f %% may be lost), %.2f ms, %.1f images/s, %.2fx FP32\n",
+           best->score[OPT_ALL].ap, search->results[search->baseline].score[OPT_ALL].ap, pictures,
            0 - 100 * opt_lost(search, best, OPT_ALL), 100 * search->max_loss, best->milliseconds, images_per_s(best),
            1 / best->share);
     if (uniform == best)
@@ -171,7 +182,7 @@ static void put_card(FILE *page, const char *value, const char *what) {
 
 static void put_summary(FILE *page, const opt_search *search) {
     const opt_result *best = chosen_of(search), *base = &search->results[search->baseline];
-    char words[256], text[64], when[64];
+    char words[256], text[64], when[64], pictures[80];
     time_t now = time(NULL);
     struct tm local;
     strftime(when, sizeof when, "%Y-%m-%d %H:%M", localtime_r(&now, &local));
@@ -197,14 +208,15 @@ static void put_summary(FILE *page, const opt_search *search) {
     put_card(page, text, "AP on all pictures");
     snprintf(text, sizeof text, "%+.2f %%", 0 - 100 * opt_lost(search, best, OPT_ALL));
     put_card(page, text, "of the AP of FP32");
+    name_pictures(search, pictures, sizeof pictures);
     fprintf(page,
-            "</div>\n<p class=\"grey\">%s, %d threads%s%s%s. %d pictures: %d to choose with, the other %d to confirm. "
+            "</div>\n<p class=\"grey\">%s, %d threads%s%s%s. On %s: %d to choose with, the other %d to confirm. "
             "FP32 as "
             "trained: AP %.4f, %.2f ms.</p>\n",
             search->machine, search->model_args.threads ? search->model_args.threads : cfine_cpu_count(),
-            search->on_gpu ? "" : " (", search->on_gpu ? "" : search->features, search->on_gpu ? "" : ")",
-            search->parts[OPT_ALL].limit, search->parts[OPT_CHOOSE].limit, search->parts[OPT_CONFIRM].limit,
-            base->score[OPT_ALL].ap, base->milliseconds);
+            search->on_gpu ? "" : " (", search->on_gpu ? "" : search->features, search->on_gpu ? "" : ")", pictures,
+            search->parts[OPT_CHOOSE].limit, search->parts[OPT_CONFIRM].limit, base->score[OPT_ALL].ap,
+            base->milliseconds);
     if (search->stopped)
         fprintf(page,
                 "<p>The budget ended the search early: the same command with a larger <code>--budget</code> goes on "

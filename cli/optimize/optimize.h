@@ -75,16 +75,18 @@ typedef struct opt_search {
     // What was asked for.
     cli_model_args model_args;
     const char *data, *images, *output;
-    double max_loss; // share of the AP that may be lost
-    int throughput;  // 1: images a second at the best batch; 0: milliseconds of one image
-    double budget;   // seconds
-    char *folder;    // of the log and the calibrations
+    double max_loss;  // share of the AP that may be lost
+    int throughput;   // 1: images a second at the best batch; 0: milliseconds of one image
+    double budget;    // seconds
+    char *folder;     // of the log and the calibrations
+    char *last_words; // where a signal ends the search
 
     cfine_model *model;
     cfine_model_info info;
     int on_gpu;
     char machine[128], features[256]; // features: of a CPU
-    coco_dataset parts[OPT_PARTS];
+    coco_dataset parts[OPT_PARTS];    // of the pictures that can be read
+    int annotated;                    // pictures, readable or not
     cli_label_map labels;
     opt_reference *reference;
     opt_log log;
@@ -111,8 +113,9 @@ typedef struct opt_search {
 // ---------------------------------------------------------------------------------------------------------------------
 // opt_data.c
 
-// Images number part, part + parts, ... of a dataset with their annotations, as a dataset of its own.
-void opt_take_part(const coco_dataset *all, int part, int parts, coco_dataset *out);
+// Of the images of a dataset that are readable, those of number part, part + parts, ... with their annotations, as a
+// dataset of its own.
+void opt_take_part(const coco_dataset *all, const uint8_t *readable, int part, int parts, coco_dataset *out);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // opt_log.c

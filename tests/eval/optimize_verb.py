@@ -57,13 +57,13 @@ def make_data(folder):
     return truth, data
 
 
-def check_result(folder, plan, out):
+def check_result(folder, plan, out, images=IMAGES):
     rows = [json.loads(line) for line in out.splitlines()]
     chosen = [r for r in rows if r["chosen"]]
     assert len(chosen) == 1 and chosen[0]["lost_choose"] <= 0.2 and chosen[0]["lost_confirm"] <= 0.2, chosen
     assert sum(r["uniform"] for r in rows) >= 4 and any(r["setting"] == "fp32" for r in rows)
     about = json.loads(run(plan, "--json", verb="info")[0])
-    assert about["measured_images"] == IMAGES and abs(about["AP"] - chosen[0]["AP_all"]) < 1e-9, about
+    assert about["measured_images"] == images and abs(about["AP"] - chosen[0]["AP_all"]) < 1e-9, about
     assert "AP %.4f" % about["AP"] in run(plan, verb="info")[0]
     run("--model", plan, folder + "/0.ppm", verb="detect")
     report = open(plan.replace(".plan", ".html")).read()
@@ -101,6 +101,39 @@ def kill_and_resume(common, folder):
     assert "line 2 is damaged" in run(*words, status=1)[1] and not os.path.exists(plan)
 
 
+def few_pictures(common, folder):
+    """More than half of them missing or broken: refused before anything is measured. The fourth is broken already."""
+    def fails(text):
+        err = run(*common, "--images", most, "--budget", "5s", "-o", folder + "/few.plan", status=1)[1]
+        assert text in err and "AP" not in err and "alibrat" not in err, (text, err)
+        assert not os.path.exists(folder + "/few.plan") and not os.path.exists(folder + "/few.plan.search")
+
+    most = folder + "/most"
+    os.mkdir(most)
+    for i in (0, 1, 4):
+        shutil.copy("%s/%d.ppm" % (folder, i), most)
+    fails("only 3 of the 8 pictures of the annotations are in this folder")
+    shutil.copy(folder + "/2.ppm", most)
+    fails("only 3 of the 8 pictures of the annotations can be read")
+    # Pictures to calibrate with are counted too.
+    out, err = run(*common, "--calibration-images", most, "--budget", "1s", "-o", folder + "/few.plan")
+    assert "(mse) with 3 of 4 pictures" in err and "of the 8 pictures" in err, err
+    assert "on the 7 of 8 pictures that can be read" in out, out
+
+
+def interrupted(common, folder):
+    """Ctrl-C says how to go on."""
+    plan = folder + "/stopped.plan"
+    process = subprocess.Popen([CFINE, "optimize", *common, "--budget", "30s", "-o", plan], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until = time.time() + 60
+    while time.time() < until and not os.path.exists(plan + ".search/percentile.json"):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == -signal.SIGINT and not os.path.exists(plan), (process.returncode, err)
+    assert err.endswith("cfine: optimize: stopped; the same command goes on from %s.search/log.jsonl\n" % plan), err
+
+
 def bad_input(common, folder, truth, data):
     def fails(text, *words, status=1, **changes):
         with open(folder + "/bad.json", "w") as f:
@@ -110,6 +143,7 @@ def bad_input(common, folder, truth, data):
         assert text in err, (text, err)
         shutil.rmtree(out + ".search", ignore_errors=True)
         assert not os.path.exists(out) and not [f for f in os.listdir(folder) if ".tmp-" in f], os.listdir(folder)
+        return err
 
     os.mkdir(folder + "/empty")
     fails("none of ", "--images", folder + "/empty")
@@ -122,7 +156,9 @@ def bad_input(common, folder, truth, data):
     fails("", annotations=[dict(data["annotations"][0], bbox=[0, 0, 5])])
     fails("cannot create", "-o", "/no/where/best.plan")
     fails("no pictures", "--calibration-images", folder + "/empty")
-    fails("cannot read", "--calibration", "/no/where.json")
+    fails("there is no such calibration", "--calibration", "/no/where.json")
+    err = fails("is not a calibration file", "--calibration", MODEL + "/config.json")
+    assert "AP" not in err, err
     fails("nothing to lose", annotations=[dict(a, bbox=[0, 0, 1, 1], area=1) for a in data["annotations"]])
     fails("cannot create", "--report", "/no/where.html")
     fails("one file", "--report", folder + "/bad.plan")
@@ -149,14 +185,18 @@ def main():
         truth, data = make_data(folder)
         common = ("--model", MODEL, "--data", truth, "--images", folder, "--max-loss", "20%")
         plan = folder + "/best.plan"
-        # One picture among many is broken: it is told, and the search goes on.
-        with open(folder + "/5.ppm", "r+b") as f:
+        # One picture among many is broken: it is told once, counts nowhere, and the search goes on.
+        with open(folder + "/4.ppm", "r+b") as f:
             f.truncate(500)
         out, err = run(*common, "--budget", "20s", "-o", plan, "--json")
-        assert "5.ppm" in err, err
-        check_result(folder, plan, out)
-        picture(folder + "/5.ppm", 5)
+        assert err.count("4.ppm") == 1 and "7 of the 8 pictures can be read" in err, err
+        assert "(percentile) with 4 pictures." in err, err
+        check_result(folder, plan, out, images=IMAGES - 1)
+        assert "On the 7 of 8 pictures that can be read: 4 to choose with, the other 3 to confirm" in open(folder + "/best.html").read()
+        few_pictures(common, folder)
+        picture(folder + "/4.ppm", 4)
         kill_and_resume(common, folder)
+        interrupted(common, folder)
         out, _ = run(*common, "--budget", "20s", "--objective", "throughput", "-o", folder + "/fast.plan")
         assert "fastest uniform setting" in out or "No combination" in out, out
         on_a_gpu(common, folder)
