@@ -27,11 +27,12 @@ static int is_jpeg_name(const char *path) {
 static char *output_path(const char *folder, const char *input) {
     const char *slash = strrchr(input, '/'), *name = slash ? slash + 1 : input;
     if (strcmp(input, "-") == 0) name = "stdin.jpg";
-    const char *separator = folder[strlen(folder) - 1] == '/' ? "" : "/";
-    if (is_jpeg_name(name) || has_ending(name, ".png")) return cli_format("%s%s%s", folder, separator, name);
+    if (is_jpeg_name(name) || has_ending(name, ".png")) return cli_path(folder, name);
     const char *dot = strrchr(name, '.');
-    int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
-    return cli_format("%s%s%.*s.png", folder, separator, stem, name);
+    char *png = cli_format("%.*s.png", dot && dot != name ? (int)(dot - name) : (int)strlen(name), name);
+    char *path = cli_path(folder, png);
+    free(png);
+    return path;
 }
 
 static int make_folder(const char *folder) {

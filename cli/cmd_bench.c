@@ -8,6 +8,7 @@
 #include "bench/bench_peer.h"
 #include "bench/bench_plan.h"
 #include "bench/bench_stop.h"
+#include "coco_ap.h"
 #include "environment.h"
 #include "heap.h"
 #include "inputs.h"
@@ -69,7 +70,8 @@ static const cli_option options[] = {
      offsetof(bench_args, seconds), .least = 0.01, .most = 86400},
     {"warmup", 'w', "N", "runs of a row before the first timed one (default: 3)", CLI_INT, offsetof(bench_args, warmup),
      .least = 0, .most = 1000000},
-    {"size", 's', "WxH", "input of the network in pixels, multiples of 32 (default: as trained)", CLI_SIZE,
+    {"size", 's', "WxH",
+     "input of the network in pixels, multiples of 32; one number stands for both (default: as trained)", CLI_SIZE,
      offsetof(bench_args, model.size)},
     {"decoder-layers", 0, "N", "decoder layers to run (default: as trained)", CLI_INT,
      offsetof(bench_args, model.decoder_layers), .least = 1, .most = 100},
@@ -302,7 +304,7 @@ static int save_pictures(const bench *run) {
     char cpu[128], features[256], title[300], subtitle[512];
     cfine_cpu_model(cpu, sizeof cpu);
     cfine_cpu_features(features, sizeof features);
-    snprintf(title, sizeof title, "%s: forward pass", args->model.model ? args->model.model : "bundled model");
+    snprintf(title, sizeof title, "%s: forward pass", cli_model_name(&args->model));
     snprintf(subtitle, sizeof subtitle, "%s, %d threads (%s), cfine %s", cpu, run->rows[0].threads, features,
              cfine_version());
     int saved = 1;
@@ -315,7 +317,7 @@ static void print_machine(const bench_args *args) {
     char model[128], features[256];
     cfine_cpu_model(model, sizeof model);
     cfine_cpu_features(features, sizeof features);
-    const char *name = args->model.model ? args->model.model : "bundled model";
+    const char *name = cli_model_name(&args->model);
     if (args->markdown)
         printf("%s on %s, %d cores (%s), cfine %s\n\n", name, model, cfine_cpu_count(), features, cfine_version());
     else
@@ -325,7 +327,7 @@ static void print_machine(const bench_args *args) {
 static void print_rows(const bench *run) {
     const bench_args *args = run->args;
     if (args->json) {
-        bench_print_json(run->rows, run->row_count, args->model.model ? args->model.model : "default");
+        bench_print_json(run->rows, run->row_count, cli_model_name(&args->model));
         return;
     }
     print_machine(args);
@@ -338,7 +340,9 @@ static void print_rows(const bench *run) {
 static cfine_status print_profiles(const bench *run, cfine_error *error) {
     for (int i = 0; i < run->row_count; i++) {
         const bench_row *row = &run->rows[i];
-        if (!can_run(row) || row->engine != BENCH_CFINE || row->scope != BENCH_FORWARD) continue;
+        if (!row->runner || row->failed || row->engine != BENCH_CFINE || row->scope != BENCH_FORWARD) continue;
+        if (bench_stopped())
+            return coco_fail(error, CFINE_ERROR_DEVICE, "bench: stopped before the profile, which is missing");
         cfine_status status = bench_print_profile(row, &run->args->model, error);
         if (status != CFINE_OK) return status;
     }

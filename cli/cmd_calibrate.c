@@ -43,7 +43,8 @@ static const cli_option options[] = {
      CLI_INT, offsetof(calibrate_args, judged), .least = 0, .most = 1000},
     {"max-error", 0, "E", "what int8 may change in what the decoder sees, relative and squared (default: 0.01)",
      CLI_REAL, offsetof(calibrate_args, max_error), .least = 1e-9, .most = 1e9},
-    {"size", 's', "WxH", "input of the network in pixels, multiples of 32 (default: as trained)", CLI_SIZE,
+    {"size", 's', "WxH",
+     "input of the network in pixels, multiples of 32; one number stands for both (default: as trained)", CLI_SIZE,
      offsetof(calibrate_args, size)},
     {"threads", 't', "N", "threads (default: one for each core)", CLI_INT, offsetof(calibrate_args, threads),
      .least = 1, .most = 1024},
@@ -55,12 +56,20 @@ static const cli_option options[] = {
 };
 
 typedef struct {
+    const calibrate_args *args;
     cli_progress bar;
     const char *stage; // that the bar shows
 } shown;
 
+// What was asked for beyond the pictures that there are.
+static void tell_fewer(const calibrate_args *args, int pictures) {
+    if (args->limit > pictures) cli_note("--limit %d: %d pictures can be read, all are used.", args->limit, pictures);
+    if (args->judged > pictures) cli_note("--judged %d: all %d pictures are used.", args->judged, pictures);
+}
+
 static void show_progress(void *arg, const char *stage, int done, int total) {
     shown *state = arg;
+    if (!state->stage) tell_fewer(state->args, total); // the first stage goes over all of them
     if (!state->stage || strcmp(state->stage, stage)) {
         if (state->stage) cli_progress_end(&state->bar);
         cli_progress_start(&state->bar, strcmp(stage, "ranges") ? "operators" : "images", 0, total);
@@ -76,7 +85,7 @@ static void show_skipped(void *arg, const char *message) {
 
 static cfine_status calibrate(const calibrate_args *args, const cli_inputs *inputs, cfine_error *error) {
     cfine_model *model;
-    shown state = {.stage = NULL};
+    shown state = {.args = args};
     cfine_status status = args->cpu ? cfine_cpu_limit(cli_cpu_levels[args->cpu], error) : CFINE_OK;
     if (status != CFINE_OK || (status = cfine_model_open(args->model, &model, error)) != CFINE_OK) return status;
     cfine_calibrate_options wanted = CFINE_INIT(cfine_calibrate_options);

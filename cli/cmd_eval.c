@@ -135,7 +135,7 @@ static void print_json(const evaluation *eval) {
     if (eval->args->detections) {
         print_json_text_field("source", eval->args->detections);
     } else {
-        print_json_text_field("model", eval->args->model.model ? eval->args->model.model : "default");
+        print_json_text_field("model", cli_model_name(&eval->args->model));
         print_json_text_field("family", eval->family);
         print_json_text_field("size", eval->size);
         print_json_text_field("precision", cli_precisions[eval->plan.precision - CFINE_FP32]);
@@ -226,6 +226,9 @@ static int evaluate(evaluation *eval) {
     if (status == CFINE_OK && args->save_detections && !can_save(args, &eval->dataset)) return CLI_FAILED;
     if (status == CFINE_OK) {
         print_notes(args->data, &eval->dataset.notes);
+        if (args->limit > eval->dataset.limit)
+            cli_note("--limit %d: the annotations have %d pictures, all of them are used.", args->limit,
+                     eval->dataset.limit);
         if (args->limit) coco_dataset_limit(&eval->dataset, args->limit);
         status = get_detections(eval, &error);
     }

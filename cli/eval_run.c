@@ -13,10 +13,10 @@
 #include "progress.h"
 
 char *cli_picture_path(const char *folder, const char *file) {
-    char *path = cli_format("%s/%s", folder, file);
+    char *path = cli_path(folder, file);
     const char *slash = strrchr(file, '/');
     if (!slash || access(path, F_OK) == 0) return path;
-    char *shorter = cli_format("%s/%s", folder, slash + 1);
+    char *shorter = cli_path(folder, slash + 1);
     if (access(shorter, F_OK) == 0) {
         free(path);
         return shorter;

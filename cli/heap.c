@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "message.h"
 #include "options.h"
@@ -29,4 +30,9 @@ char *cli_format(const char *format, ...) {
     int length = vasprintf(&text, format, args);
     va_end(args);
     return or_end(length < 0 ? NULL : text);
+}
+
+char *cli_path(const char *folder, const char *name) {
+    size_t length = strlen(folder);
+    return cli_format("%s%s%s", folder, length && folder[length - 1] == '/' ? "" : "/", name);
 }

@@ -14,4 +14,7 @@ void *cli_grow(void *block, size_t count, size_t size);
 // Printf into a new string; free with free().
 char *cli_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+// "folder/name" as a new string, also of "folder/".
+char *cli_path(const char *folder, const char *name);
+
 #endif

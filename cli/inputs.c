@@ -42,9 +42,9 @@ static void add_folder(cli_inputs *inputs, const char *folder) {
         inputs->failed++;
         return;
     }
-    size_t before = inputs->count, length = strlen(folder);
+    size_t before = inputs->count;
     for (int i = 0; i < count; i++) {
-        char *path = cli_format("%s%s%s", folder, folder[length - 1] == '/' ? "" : "/", entries[i]->d_name);
+        char *path = cli_path(folder, entries[i]->d_name);
         struct stat info;
         if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
             free(path);

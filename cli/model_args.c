@@ -21,6 +21,10 @@ void cli_read_devices(cli_model_args *args, cli_devices *out) {
     args->device = out->names[0];
 }
 
+const char *cli_model_name(const cli_model_args *args) {
+    return args->model ? args->model : "bundled model";
+}
+
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error) {
     *out = CFINE_INIT(cfine_open_options);
     out->plan = CFINE_INIT(cfine_plan_options);

@@ -44,7 +44,7 @@ extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
     {"precision",                                                                                                       \
      'p',                                                                                                               \
      "P",                                                                                                               \
-     "precision of the network: fp32, bf16, fp16, int8 or fp8 (default: fp32, or the plan's)",                          \
+     "precision of the network: fp32, bf16, fp16, int8, fp8, or default, which is fp32 or the plan's",                  \
      CLI_CHOICE,                                                                                                        \
      offsetof(type, member.precision),                                                                                  \
      .choices = cli_precision_choices},                                                                                 \
@@ -68,7 +68,7 @@ extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
          .least = 1,                                                                                                    \
          .most = 100},                                                                                                  \
         {"size",   's',                                                                                                 \
-         "WxH",    "input of the network in pixels, multiples of 32 (default: as trained)",                             \
+         "WxH",    "input of the network in pixels, multiples of 32; one number stands for both (default: as trained)", \
          CLI_SIZE, offsetof(type, member.size)},                                                                        \
         {"batch",                                                                                                       \
          'b',                                                                                                           \
@@ -99,6 +99,9 @@ typedef struct cli_devices {
 // Splits --device of the verbs that can use several GPUs, and leaves the first one in args->device, which then points
 // into *out.
 void cli_read_devices(cli_model_args *args, cli_devices *out);
+
+// The model as people are told of it.
+const char *cli_model_name(const cli_model_args *args);
 
 // What the library is to be asked for. Applies --cpu to the process.
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error);

@@ -189,6 +189,10 @@ def main():
         assert "**Batches**" in run("--table", "--python", folder + "/python", "--runs", "2", "--warmup", "0", "--markdown")[0]
 
     assert "The slowest steps" in run("--runs", "2", "--profile")[0]
+    stopped = subprocess.run(["timeout", "2", CFINE, "bench", "--model", MODEL, "--runs", "1000000", "--profile"], capture_output=True, text=True)
+    assert "fp32" in stopped.stdout and "The slowest steps" not in stopped.stdout and "stopped before the profile" in stopped.stderr, stopped
+    bundled = subprocess.run([CFINE, "bench", "--runs", "1", "--json"], capture_output=True, text=True)
+    assert json.loads(bundled.stdout)["model"] == "bundled model", bundled
     assert run("--runs", "2", "--markdown")[0].count("| images/s |") == 1
     for words in (["--scope", "image"], ["--scope", "sideways"], ["--batch", "0"], ["--batch", "1,1"], ["--batch", ""], ["--precision", "fp9"], ["--json", "--profile"], ["--data", "x"], ["--table", "--batch", "1"]):
         run(*words, status=2)
