@@ -71,6 +71,11 @@ static const struct {
                       {8, "Engines and precisions, batches of 8"},
                       {32, "Engines and precisions, batches of 32"}};
 
+// The faster of bf16 and FP16.
+static int half_of_processor(void) {
+    return cfine_half_precision("cpu") == CFINE_FP16 ? FP16 : BF16;
+}
+
 static int plan_engines(const cli_texts *calibrations, int calibrated, int gpu, bench_row row, bench_row *rows,
                         int *count) {
     const engine_row *wanted = gpu ? gpu_rows : cpu_rows;
@@ -78,6 +83,7 @@ static int plan_engines(const cli_texts *calibrations, int calibrated, int gpu, 
     for (size_t i = 0; i < wanted_count; i++) {
         row.engine = wanted[i].engine;
         row.precision = wanted[i].precision;
+        if (!gpu && row.engine == BENCH_CFINE && row.precision == BF16) row.precision = half_of_processor();
         if (row.precision >= INT8 && (row.engine == BENCH_CFINE ? !calibrations->count : !calibrated)) continue;
         // What calibrations are compared with: none, where ranges are made up.
         if (row.precision >= INT8 && row.engine == BENCH_CFINE && !add(&row, rows, count)) return 0;
@@ -98,7 +104,7 @@ int bench_plan_table(const cli_texts *calibrations, int queries, int calibrated,
     }
     bench_lists lists = {.engines = {{BENCH_CFINE}, 1},
                          .scopes = {{BENCH_FORWARD}, 1},
-                         .precisions = {{gpu ? FP16 : BF16}, 1},
+                         .precisions = {{gpu ? FP16 : half_of_processor()}, 1},
                          .batches = {{1, 2, 4, 8, 16}, 5},
                          .queries = {{0}, 1}};
     if (calibrations->count) { // the best of the others are compared above

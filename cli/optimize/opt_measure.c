@@ -15,7 +15,7 @@
 // Settings
 
 cfine_precision opt_precision(const opt_search *search, opt_level level) {
-    if (level == OPT_HALF) return search->on_gpu ? CFINE_FP16 : CFINE_BF16;
+    if (level == OPT_HALF) return cfine_half_precision(search->on_gpu ? "cuda" : "cpu");
     return level == OPT_INT8 ? CFINE_INT8 : CFINE_FP32;
 }
 

@@ -19,7 +19,7 @@
 #include "model_args.h"
 
 // Precisions of operators, the fastest first.
-typedef enum opt_level { OPT_INT8, OPT_HALF /* bf16, on a GPU fp16 */, OPT_FP32, OPT_LEVELS } opt_level;
+typedef enum opt_level { OPT_INT8, OPT_HALF /* bf16 or fp16, which is faster */, OPT_FP32, OPT_LEVELS } opt_level;
 
 enum { OPT_MOST_VALUES = 8, OPT_MOST_CALIBRATIONS = 8, OPT_MOST_RESULTS = 256 };
 

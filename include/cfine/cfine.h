@@ -126,7 +126,7 @@ typedef enum cfine_precision {
     CFINE_PRECISION_DEFAULT = 0, // FP32; of a plan file: what it was built with
     CFINE_FP32 = 1,              // FP32 accuracy
     CFINE_BF16 = 2,              // bf16 matrix products and activations, FP32 where the boxes are made
-    CFINE_FP16 = 3,              // GPU only: like bf16, with fp16
+    CFINE_FP16 = 3,              // GPU, or CPU with AVX-512 FP16: like bf16, with fp16
     CFINE_INT8 = 4,              // int8 with calibrated ranges
     CFINE_FP8 = 5 // GPU of compute capability 8.9 and up: like int8, with floating point of 8 bits (E4M3)
 } cfine_precision;
@@ -388,8 +388,11 @@ CFINE_API int cfine_cache_folder(char *path, size_t size);
 // 132 multiprocessors, 85.0 GB") or, in error, why there is none or why it cannot be used.
 CFINE_API int cfine_gpu_count(void);
 CFINE_API cfine_status cfine_gpu_describe(int index, char *text, size_t size, cfine_error *error);
-// Limits the instruction sets to "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" or "native".
-// Call it before building or opening plans.
+// The faster 16-bit precision of a device ("cpu", NULL: the same, or "cuda..."): CFINE_FP16 on a GPU and on a CPU with
+// AVX-512 FP16 but no AMX, else CFINE_BF16. int8 leaves to it what does not run in bytes.
+CFINE_API cfine_precision cfine_half_precision(const char *device);
+// Limits the instruction sets to "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "avx512fp16", "amx" or
+// "native". Call it before building or opening plans.
 CFINE_API cfine_status cfine_cpu_limit(const char *level, cfine_error *error);
 
 #ifdef __cplusplus

@@ -39,9 +39,10 @@ cfine_status cfine_gpu_describe(int index, char *text, size_t size, cfine_error 
 cfine_status cfine_cpu_limit(const char *level, cfine_error *error) {
     uint32_t mask;
     if (!level || !cf_cpu_mask_parse(level, &mask))
-        return cf_fail(error, CFINE_ERROR_ARGUMENT,
-                       "cpu level '%s': must be scalar, avx2, avx512, avx512vnni, avx512bf16, amx or native",
-                       level ? level : "");
+        return cf_fail(
+            error, CFINE_ERROR_ARGUMENT,
+            "cpu level '%s': must be scalar, avx2, avx512, avx512vnni, avx512bf16, avx512fp16, amx or native",
+            level ? level : "");
     cf_cpu_set_mask(mask);
     return CFINE_OK;
 }

@@ -16,6 +16,20 @@ static int is_calibrated(cfine_precision precision) {
     return precision == CFINE_INT8 || precision == CFINE_FP8;
 }
 
+// The faster 16-bit type. AMX multiplies bf16 alone, AVX-512 FP16 four times as fast as AVX-512 BF16.
+static cf_dtype half_of(const cf_target *target) {
+    if (target->backend == CF_CUDA) return CF_F16;
+    int fp16 = target->features & CF_CPU_AVX512_FP16 && !(target->features & CF_CPU_AMX_BF16);
+    return fp16 ? CF_F16 : CF_BF16;
+}
+
+cfine_precision cfine_half_precision(const char *device) {
+    cf_target target = {.backend = CF_CPU, .features = cf_cpu_features()};
+    int32_t ordinal;
+    if (cf_parse_device(device, &target.backend, &ordinal, NULL) != CFINE_OK) return CFINE_BF16;
+    return half_of(&target) == CF_F16 ? CFINE_FP16 : CFINE_BF16;
+}
+
 static cfine_status check_options(const cfine_plan_options *options, cfine_error *error) {
     if (options->batch < 0 || options->batch > MAX_BATCH)
         return cf_fail(error, CFINE_ERROR_ARGUMENT, "batch: %d is not between 1 and %d", options->batch, MAX_BATCH);
@@ -32,8 +46,9 @@ static cfine_status check_options(const cfine_plan_options *options, cfine_error
     case CFINE_BF16:
     case CFINE_INT8: return CFINE_OK;
     case CFINE_FP16:
-        if (on_gpu) return CFINE_OK;
-        return cf_fail(error, CFINE_ERROR_UNSUPPORTED, "precision fp16: needs a GPU; on a CPU use bf16");
+        if (on_gpu || options->reference || cf_cpu_features() & CF_CPU_AVX512_FP16) return CFINE_OK;
+        return cf_fail(error, CFINE_ERROR_UNSUPPORTED,
+                       "precision fp16: needs a GPU or a processor with AVX-512 FP16; use bf16");
     case CFINE_FP8:
         if (!on_gpu)
             return cf_fail(error, CFINE_ERROR_UNSUPPORTED,
@@ -100,14 +115,15 @@ static cfine_status assign_int8(cf_graph *graph, const cf_calibration *calibrati
     return status;
 }
 
-// The precisions of a graph's values. What int8 leaves alone runs in the 16-bit type of the device.
+// The precisions of a graph's values. What int8 leaves alone runs in the faster 16-bit type of the device.
 static cfine_status assign_precision(cf_graph *graph, const cfine_model *model, const cfine_plan_options *options,
                                      const cf_plan_request *request, cfine_error *error) {
     if (request->precision == CFINE_FP32 || options->reference) return CFINE_OK;
-    int fp16 =
-        request->precision == CFINE_FP16 || (is_calibrated(request->precision) && request->target.backend == CF_CUDA);
-    CF_TRY(cf_assign_half(graph, fp16 ? CF_F16 : CF_BF16, error));
-    if (request->target.features & CF_CPU_AMX_BF16 && request->target.backend == CF_CPU)
+    cf_dtype half = request->precision == CFINE_FP16   ? CF_F16
+                    : request->precision == CFINE_BF16 ? CF_BF16
+                                                       : half_of(&request->target);
+    CF_TRY(cf_assign_half(graph, half, error));
+    if (request->target.features & CF_CPU_AMX_BF16 && request->target.backend == CF_CPU && half == CF_BF16)
         graph->values[graph->input].dtype = CF_BF16; // which a raised reader takes back
     if (!is_calibrated(request->precision)) return CFINE_OK;
     cf_calibration *calibration;

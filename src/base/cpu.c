@@ -27,6 +27,7 @@ enum {
     UP_TO_AVX512 = UP_TO_AVX2 | CF_CPU_AVX512,
     UP_TO_VNNI = UP_TO_AVX512 | CF_CPU_AVX512_VNNI,
     UP_TO_BF16 = UP_TO_VNNI | CF_CPU_AVX512_BF16,
+    UP_TO_FP16 = UP_TO_BF16 | CF_CPU_AVX512_FP16,
 };
 
 int cf_cpu_mask_parse(const char *name, uint32_t *mask) {
@@ -39,7 +40,8 @@ int cf_cpu_mask_parse(const char *name, uint32_t *mask) {
         {"avx512", UP_TO_AVX512},
         {"avx512vnni", UP_TO_VNNI},
         {"avx512bf16", UP_TO_BF16},
-        {"amx", UP_TO_BF16 | CF_CPU_AVX512_FP16 | CF_CPU_AMX_BF16 | CF_CPU_AMX_INT8},
+        {"avx512fp16", UP_TO_FP16},
+        {"amx", UP_TO_FP16 | CF_CPU_AMX_BF16 | CF_CPU_AMX_INT8},
         {"native", ~0u},
     };
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)

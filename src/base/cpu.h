@@ -12,8 +12,8 @@ enum {
     CF_CPU_AVX512 = 1 << 1,      // AVX-512 F, BW, DQ, VL
     CF_CPU_AVX512_VNNI = 1 << 2, // int8 dot products
     CF_CPU_AVX512_BF16 = 1 << 3, // bf16 dot products
-    CF_CPU_AVX512_FP16 = 1 << 4,
-    CF_CPU_AMX_BF16 = 1 << 5, // AMX tiles with bf16, permission granted by the kernel
+    CF_CPU_AVX512_FP16 = 1 << 4, // FP16 arithmetic
+    CF_CPU_AMX_BF16 = 1 << 5,    // AMX tiles with bf16, permission granted by the kernel
     CF_CPU_AMX_INT8 = 1 << 6,
 };
 
@@ -27,8 +27,8 @@ uint32_t cf_cpu_forbidden(void);
 // Limits later answers of cf_cpu_features. A name of cf_cpu_mask_parse turned into bits; ~0 allows all.
 void cf_cpu_set_mask(uint32_t mask);
 
-// "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" or "native" to the bits allowed up to that level.
-// Returns 0 and leaves *mask alone when the name is unknown.
+// "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "avx512fp16", "amx" or "native" to the bits allowed up to
+// that level. Returns 0 and leaves *mask alone when the name is unknown.
 int cf_cpu_mask_parse(const char *name, uint32_t *mask);
 
 // "avx2 avx512 avx512_vnni ..." of the given bits, into text.

@@ -71,6 +71,11 @@ static float input_at(const cf_problem *p, const cf_tensor *in, int n, int y, in
     return cf_tensor_get(&part, n, y, x, c);
 }
 
+// What FP16 kernels of the CPU may err by, and by how much of an output's largest weight its others, and products, are
+// off there.
+#define F16_UNIT 0x1p-9
+#define F16_WEIGHT_UNIT 0x1p-18
+
 // Sum |a||w| + |bias|, through the activation (whose slope is below 1.2), the affine block and the residual.
 static void magnitude(const check_case *one, const cf_call *call, double *result) {
     const cf_problem *p = call->problem;
@@ -84,14 +89,18 @@ static void magnitude(const check_case *one, const cf_call *call, double *result
             for (int ox = 0; ox < out->w; ox++)
                 for (int o = 0; o < out->c; o++) {
                     const float *weight = p->constant[0].data + (size_t)o * (size_t)group_in * taps;
-                    double sum = p->constant[1].data ? fabs((double)p->constant[1].data[o]) : 0;
+                    double sum = p->constant[1].data ? fabs((double)p->constant[1].data[o]) : 0, floor = 0;
+                    for (size_t i = 0; i < (size_t)group_in * taps && in->dtype == CF_F16; i++)
+                        floor = fmax(floor, fabs((double)weight[i]) * F16_WEIGHT_UNIT / F16_UNIT);
                     for (int ky = 0; ky < attr->kernel_h; ky++)
                         for (int kx = 0; kx < attr->kernel_w; kx++) {
                             int y = oy * attr->stride + ky - attr->pad_top, x = ox * attr->stride + kx - attr->pad_left;
                             if (y < 0 || y >= in->h || x < 0 || x >= in->w) continue;
                             for (int i = 0; i < group_in; i++)
-                                sum += fabs((double)weight[(size_t)i * taps + (size_t)(ky * attr->kernel_w + kx)] *
-                                            (double)input_at(p, in, n, y, x, o / group_out * group_in + i));
+                                sum += (fabs((double)weight[(size_t)i * taps + (size_t)(ky * attr->kernel_w + kx)]) +
+                                        floor) *
+                                           fabs((double)input_at(p, in, n, y, x, o / group_out * group_in + i)) +
+                                       floor;
                         }
                     if (attr->coarse) sum += fabs((double)cf_tensor_get(&call->in[1], n, oy / 2, ox / 2, o));
                     if (attr->affine) sum = sum * fabs((double)attr->scale) + fabs((double)attr->shift);
@@ -110,6 +119,8 @@ static double unit(const check_case *one, const cf_kernel *kernel) {
     // Winograd in bf16 rounds sums of four inputs and of nine weights once more, by 2^-9 each; magnitude() is the sum
     // of absolute products, of which those errors are a part.
     if (strstr(kernel->name, "winograd_bf16")) return 0x1p-8;
+    // Sums of 32 products and then some in FP16: 2^-11 of the partial sum a step.
+    if (strstr(kernel->name, "conv_f16_avx512") || strstr(kernel->name, "winograd_f16")) return F16_UNIT;
     return 2e-6; // sums of up to 5000 terms: sqrt(5000) * 2^-24 is 4e-6 only if every rounding has one sign
 }
 

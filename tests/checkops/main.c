@@ -242,6 +242,11 @@ static double half_step(const cf_tensor *out, double value) {
     }
 }
 
+// Infinity in FP16 is what the least number beyond its range is rounded to.
+static double finite_of(const cf_tensor *out, double value) {
+    return out->dtype == CF_F16 && isinf(value) ? copysign(65520, value) : value;
+}
+
 static double clamp_to_format(const cf_tensor *out, double value) {
     double least = out->dtype == CF_S8 ? -128 : 0, most = out->dtype == CF_S8 ? 127 : 255;
     if (out->dtype == CF_E4M3) return fabs(value) > 448 * out->scale ? copysign(448 * out->scale, value) : value;
@@ -263,6 +268,7 @@ static int compare(check_run *run, const check_case *one, const bench_case *made
                     double w = clamp_to_format(got, cf_tensor_get(want, n, y, x, c));
                     double g = cf_tensor_get(got, n, y, x, c);
                     if (g == w) continue;
+                    g = finite_of(got, g), w = finite_of(got, w);
                     double allowed = half_step(got, w) * 1.001 + unit * made->magnitude[i] + 1e-37;
                     double share = fabs(g - w) / allowed;
                     if (!(share <= 1) && wrong++ == 0) {
@@ -362,16 +368,17 @@ static int retype(check_case *one, cf_dtype from, cf_dtype to) {
     return changed;
 }
 
-// On a GPU every bf16 case is there once more in fp16, and every one of bytes in E4M3.
+// Where there is FP16 arithmetic every bf16 case is there once more in fp16, on a GPU every one of bytes in E4M3.
 void check_emit(check_run *run, const check_case *one) {
     enum { E4M3_FROM = 89 };
     emit_one(run, one);
-    if (run->target.backend != CF_CUDA) return;
+    int gpu = run->target.backend == CF_CUDA;
+    if (!gpu && !(run->target.features & CF_CPU_AVX512_FP16)) return;
     check_case twin = *one;
     snprintf(twin.name, sizeof twin.name, "%.80s as f16", one->name);
     if (retype(&twin, CF_BF16, CF_F16)) emit_one(run, &twin);
     snprintf(twin.name, sizeof twin.name, "%.80s as e4m3", one->name);
-    if (run->target.compute >= E4M3_FROM && retype(&twin, CF_U8, CF_E4M3)) emit_one(run, &twin);
+    if (gpu && run->target.compute >= E4M3_FROM && retype(&twin, CF_U8, CF_E4M3)) emit_one(run, &twin);
 }
 
 static void emit_one(check_run *run, const check_case *one) {
@@ -490,7 +497,7 @@ static void usage(FILE *to) {
                 "                [--cpu LEVEL] [--threads N] [--images N] [--peak GFLOPS] [--shapes DIR]\n"
                 "                [--device cpu|cuda]\n"
                 "Compares every kernel with its reference, or times it (--bench). LEVEL: scalar, avx2, avx512,\n"
-                "avx512vnni, avx512bf16, amx, native. Exit status 1: a kernel is wrong.\n");
+                "avx512vnni, avx512bf16, avx512fp16, amx, native. Exit status 1: a kernel is wrong.\n");
 }
 
 static void run_op(check_run *run, const check_op *op) {

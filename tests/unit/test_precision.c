@@ -2,6 +2,7 @@
 // Operators in a precision of their own, and what was measured of a plan: by the public interface, as a search uses it.
 #include "unit/test.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -156,12 +157,61 @@ static void accuracy_stays_with_the_plan(void **state) {
     unlink(path);
 }
 
+static cfine_status detect(const char *model, cfine_precision precision, cfine_detections *found) {
+    cfine_image image;
+    assert_ok(cfine_image_load(CFINE_SOURCE_DIR "/models/tabletop/scenes/000103.jpg", NULL, &image, &error));
+    cfine_open_options options = CFINE_INIT(cfine_open_options);
+    options.plan.precision = precision;
+    cfine_session *session;
+    cfine_status status = cfine_open(model, &options, &session, &error);
+    if (status == CFINE_OK) {
+        assert_ok(cfine_detect(session, &image, 1, NULL, found, &error));
+        cfine_session_close(session);
+    }
+    cfine_image_release(&image);
+    return status;
+}
+
+static int is_close(const cfine_detection *a, const cfine_detection *b, double score, double pixels) {
+    int close = a->label == b->label && fabs((double)(a->score - b->score)) < score;
+    for (int k = 0; k < 4; k++) close = close && fabs((double)(a->box[k] - b->box[k])) < pixels;
+    return close;
+}
+
+// FP16 on a processor: what FP32 finds where there is the arithmetic for it, else a refusal.
+static void fp16_finds_the_same(void **state) {
+    (void)state;
+    static const char model[] = CFINE_SOURCE_DIR "/models/tabletop";
+    char features[256];
+    cfine_detections exact = {0}, found = {0};
+    assert_ok(cfine_cpu_limit("avx512bf16", &error));
+    assert_int_equal(cfine_half_precision("cpu"), CFINE_BF16);
+    assert_int_equal(detect(model, CFINE_FP16, &found), CFINE_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "AVX-512 FP16"));
+    assert_ok(cfine_cpu_limit("native", &error));
+    assert_int_equal(cfine_half_precision("cuda"), CFINE_FP16);
+    cfine_cpu_features(features, sizeof features);
+    if (!strstr(features, "avx512_fp16")) return;
+    int amx = strstr(features, "amx_bf16") != NULL;
+    assert_int_equal(cfine_half_precision(NULL), amx ? CFINE_BF16 : CFINE_FP16);
+    assert_ok(detect(model, CFINE_FP32, &exact));
+    assert_ok(detect(model, CFINE_FP16, &found));
+    assert_true(exact.count >= 3);
+    assert_int_equal(found.count, exact.count);
+    for (size_t i = 0; i < exact.count; i++) { // near ties may change places
+        size_t k = 0;
+        while (k < found.count && !is_close(&exact.items[i], &found.items[k], 0.005, 0.002 * exact.width)) k++;
+        assert_in_range(k, 0, found.count - 1);
+    }
+    cfine_detections_release(&exact);
+    cfine_detections_release(&found);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_raised_is_fp32),
-        cmocka_unit_test(each_convolution_can_be_raised),
-        cmocka_unit_test(wrong_operators_are_told),
-        cmocka_unit_test(accuracy_stays_with_the_plan),
+        cmocka_unit_test(all_raised_is_fp32),       cmocka_unit_test(each_convolution_can_be_raised),
+        cmocka_unit_test(wrong_operators_are_told), cmocka_unit_test(accuracy_stays_with_the_plan),
+        cmocka_unit_test(fp16_finds_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

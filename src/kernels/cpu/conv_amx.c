@@ -42,6 +42,7 @@ static size_t scratch_size(const cf_problem *problem) {
 static const char *refuse(const cf_problem *problem, cf_dtype dtype) {
     const char *why = cf_conv_refuse(problem, dtype);
     if (why) return why;
+    if (problem->out[0].dtype == CF_F16) return "FP16 results";
     cf_conv_geometry g;
     cf_conv_geometry_make(problem, 1, &g);
     return cf_amx_refuse(&g);

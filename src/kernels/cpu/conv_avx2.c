@@ -158,7 +158,7 @@ static void store_int8(const cf_conv_store *s) {
 }
 
 static const char *refuse(const cf_problem *problem) {
-    return cf_conv_refuse(problem, problem->in[0].dtype);
+    return problem->in[0].dtype == CF_F16 ? "an FP16 input" : cf_conv_refuse(problem, problem->in[0].dtype);
 }
 
 const cf_conv_machine cf_conv_f32_avx2_machine = {{F32_RUN}, 1, micro_f32, store, NULL};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AVX-512 microkernel as a template over the type: conv_{f32,bf16,int8}_avx512.c bring their dot product and get
-// the table of every run length for 1 and 2 panels.
+// The AVX-512 microkernel as a template over the type: conv_{f32,bf16,f16,int8}_avx512.c bring their dot product and
+// get the table of every run length for 1 and 2 panels.
 #ifndef CF_KERNELS_CPU_CONV_AVX512_H
 #define CF_KERNELS_CPU_CONV_AVX512_H
 
@@ -61,6 +61,8 @@ CF_INLINE void cf_micro_finish(const cf_conv_store *s, const __m512 *sums, int p
                 if (add) value = v_add(value, cf_micro_get(more + p * V_LANES * size, dtype, 8));
                 if (dtype == CF_BF16)
                     _mm_storeu_si128((__m128i *)(out + p * V_LANES * size), _mm256_castsi256_si128(v_to_bf16(value)));
+                else if (dtype == CF_F16)
+                    _mm_storeu_si128((__m128i *)(out + p * V_LANES * size), _mm256_castsi256_si128(v_to_f16(value)));
                 else
                     _mm256_storeu_ps((float *)(out + p * V_LANES * size), _mm512_castps512_ps256(value));
                 continue;
@@ -70,17 +72,56 @@ CF_INLINE void cf_micro_finish(const cf_conv_store *s, const __m512 *sums, int p
         }
 }
 
-// chunk: with FP32 products, how many groups are summed before the sum joins the total (0: all); see conv_store.h.
-CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels, int panels, int chunk,
-                               cf_dtype finish) {
+// FP16 products are summed in FP16, 32 sums a vector: of the even and the odd channels of each output. Adds them as
+// FP32 numbers to `totals` (again 0: there are none yet) and starts them from zero.
+CF_INLINE void cf_micro_flush_f16(float *totals, __m512 *sums, int count, int again) {
+    uint16_t halves[CF_CONV_RUNS * 2 * V_LANES] __attribute__((aligned(64)));
+#pragma GCC unroll 28
+    for (int i = 0; i < count; i++) {
+        _mm512_store_ps(halves + i * 2 * V_LANES, sums[i]);
+        sums[i] = v_zero();
+    }
+    // Converted on the way from memory: from registers each takes two instructions more of the units that multiply.
+    __asm__("" : "+m"(halves));
+    for (int i = 0; i < 2 * count; i++) {
+        float *total = totals + i * V_LANES;
+        __m512 part = _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(halves + i * V_LANES)));
+        _mm512_store_ps(total, again ? v_add(_mm512_load_ps(total), part) : part);
+    }
+}
+
+// Even plus odd channels, times the step of the weights, plus the bias: totals of FP16 products become sums.
+CF_INLINE void cf_micro_total_f16(const cf_conv_tile *tile, const float *totals, __m512 *sums, int pixels, int panels) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30),
+                  odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+#pragma GCC unroll 3
+    for (int p = 0; p < panels; p++) {
+        __m512 scale = _mm512_loadu_ps(tile->scale + p * CF_PANEL),
+               bias = _mm512_loadu_ps((const float *)tile->start + p * CF_PANEL);
+#pragma GCC unroll 28
+        for (int m = 0; m < pixels; m++) {
+            const float *total = totals + (m * panels + p) * 2 * V_LANES;
+            __m512 low = _mm512_load_ps(total), high = _mm512_load_ps(total + V_LANES);
+            sums[m * panels + p] = v_fma(
+                v_add(_mm512_permutex2var_ps(low, even, high), _mm512_permutex2var_ps(low, odd, high)), scale, bias);
+        }
+    }
+}
+
+// chunk: how many groups of FP32 or FP16 products are summed before the sum joins the total (0: all); see
+// conv_store.h. f16: the sums are FP16.
+CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels, int panels, int chunk, cf_dtype finish,
+                               int f16) {
     const cf_conv_geometry *g = tile->geometry;
     int pending = 0, flushed = 0;
+    float totals[CF_CONV_RUNS * 2 * V_LANES] __attribute__((aligned(64))); // of FP16 sums alone
+    __asm__("" : "=m"(totals)); // the first flush fills them, which GCC cannot see
     __m512 sums[CF_CONV_RUNS];
 #pragma GCC unroll 28
     for (int m = 0; m < pixels; m++)
 #pragma GCC unroll 3
         for (int p = 0; p < panels; p++)
-            sums[m * panels + p] = _mm512_loadu_ps((const float *)tile->start + p * CF_PANEL);
+            sums[m * panels + p] = f16 ? v_zero() : _mm512_loadu_ps((const float *)tile->start + p * CF_PANEL);
     const char *weight = tile->weight;
     int64_t panel = tile->panel, step = g->step;
     for (int row = 0; row < g->rows; row++)
@@ -111,7 +152,10 @@ CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels,
                 left = taken;
                 pending += taken;
                 if (chunk && pending >= chunk) {
-                    cf_micro_flush(tile, sums, pixels * panels, flushed);
+                    if (f16)
+                        cf_micro_flush_f16(totals, sums, pixels * panels, flushed);
+                    else
+                        cf_micro_flush(tile, sums, pixels * panels, flushed);
                     flushed = 1;
                     pending = 0;
                 }
@@ -128,9 +172,13 @@ CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels,
                         sums[m * panels + p] = dot(sums[m * panels + p], _mm512_set1_epi32(group), b[p]);
                 }
                 weight += CF_PANEL * 4;
+                pending++;
             }
         }
-    if (flushed && tile->finish) {
+    if (f16) {
+        cf_micro_flush_f16(totals, sums, pixels * panels, flushed);
+        cf_micro_total_f16(tile, totals, sums, pixels, panels);
+    } else if (flushed && tile->finish) {
 #pragma GCC unroll 28
         for (int i = 0; i < pixels * panels; i++)
             sums[i] = _mm512_add_ps(_mm512_load_ps((const float *)tile->sums + i * CF_PANEL), sums[i]);
@@ -149,11 +197,11 @@ CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels,
     for (int m = 0; m < pixels * panels; m++) _mm512_store_ps((float *)tile->sums + m * CF_PANEL, sums[m]);
 }
 
-// Defines the microkernels of `dot` for every length, and the table of them. `dot`_chunk: see cf_micro_avx512;
-// `dot`_finish: the type of the outputs that they can finish, CF_I32 for none.
+// Defines the microkernels of `dot` for every length, and the table of them. `dot`_chunk, `dot`_f16: see
+// cf_micro_avx512; `dot`_finish: the type of the outputs that they can finish, CF_I32 for none.
 #define CF_MICRO(dot, pixels, panels)                                                                                  \
     static void dot##_##pixels##_##panels(const cf_conv_tile *tile) {                                                  \
-        cf_micro_avx512(dot, tile, pixels, panels, dot##_chunk, (cf_dtype)dot##_finish);                               \
+        cf_micro_avx512(dot, tile, pixels, panels, dot##_chunk, (cf_dtype)dot##_finish, dot##_f16);                    \
     }
 // clang-format off
 #define CF_FOR_RUNS_14(X, dot, panels)                                                                                 \

@@ -7,7 +7,7 @@ CF_INLINE __m512 dot(__m512 sums, __m512i a, __m512i b) {
     return _mm512_dpbf16_ps(sums, (__m512bh)b, (__m512bh)a);
 }
 
-enum { dot_chunk = 0, dot_finish = CF_BF16 };
+enum { dot_chunk = 0, dot_finish = CF_BF16, dot_f16 = 0 };
 CF_MICRO_TABLE_AVX512(micro, dot)
 
 static void store(const cf_conv_store *s) {

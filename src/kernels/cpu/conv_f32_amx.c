@@ -61,6 +61,7 @@ static void make_plan(const cf_problem *problem, int images, plan *p) {
 static const char *refuse_split(const cf_problem *problem) {
     const char *why = cf_conv_refuse(problem, CF_F32);
     if (why) return why;
+    if (problem->out[0].dtype == CF_F16) return "FP16 results";
     if (problem->in[0].c % CF_SPLIT_CHANNELS) return "channels are not a multiple of 32";
     if (problem->out[0].c < LEAST_OUTPUTS) return "too few outputs to pay for splitting the input";
     cf_conv_geometry g;

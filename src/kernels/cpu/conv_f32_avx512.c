@@ -7,7 +7,7 @@ CF_INLINE __m512 dot(__m512 sums, __m512i a, __m512i b) {
     return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sums);
 }
 
-enum { dot_chunk = CF_SUM_CHUNK, dot_finish = CF_F32 };
+enum { dot_chunk = CF_SUM_CHUNK, dot_finish = CF_F32, dot_f16 = 0 };
 CF_MICRO_TABLE_AVX512(micro, dot)
 
 static void store(const cf_conv_store *s) {

@@ -12,9 +12,9 @@ CF_INLINE __m512 dot_s8(__m512 sums, __m512i a, __m512i b) {
     return dot_u8(sums, _mm512_xor_si512(a, _mm512_set1_epi32((int)0x80808080u)), b);
 }
 
-enum { dot_u8_chunk = 0, dot_u8_finish = CF_I32 };
+enum { dot_u8_chunk = 0, dot_u8_finish = CF_I32, dot_u8_f16 = 0 };
 CF_MICRO_TABLE_AVX512(micro_u8, dot_u8)
-enum { dot_s8_chunk = 0, dot_s8_finish = CF_I32 };
+enum { dot_s8_chunk = 0, dot_s8_finish = CF_I32, dot_s8_f16 = 0 };
 CF_MICRO_TABLE_AVX512(micro_s8, dot_s8)
 
 static void store(const cf_conv_store *s) {

@@ -18,7 +18,7 @@ int cf_conv_halo_suffices(const cf_problem *problem) {
 }
 
 static int stored(cf_dtype dtype) {
-    return dtype == CF_F32 || dtype == CF_BF16 || dtype == CF_U8 || dtype == CF_S8;
+    return dtype == CF_F32 || dtype == CF_BF16 || dtype == CF_F16 || dtype == CF_U8 || dtype == CF_S8;
 }
 
 const char *cf_conv_refuse(const cf_problem *problem, cf_dtype dtype) {
@@ -102,24 +102,36 @@ static float weight_at(const cf_problem *problem, const cf_conv_geometry *g, int
                              (size_t)kx];
 }
 
-static void put(unsigned char *to, cf_dtype dtype, float value, float scale) {
+void cf_conv_put(unsigned char *to, cf_dtype dtype, float value, float scale) {
     if (dtype == CF_F32) {
         memcpy(to, &value, 4);
     } else if (dtype == CF_BF16) {
         uint16_t half = cf_f32_to_bf16(value);
+        memcpy(to, &half, 2);
+    } else if (dtype == CF_F16) {
+        uint16_t half = cf_f32_to_f16(value / scale);
         memcpy(to, &half, 2);
     } else {
         *(int8_t *)to = (int8_t)nearbyintf(value / scale);
     }
 }
 
-// The step of an output's int8 weights: its largest weight, in units of the input, becomes 127.
+float cf_conv_f16_step(float most) {
+    int exponent;
+    frexpf(most, &exponent); // most < 2^exponent
+    return most > 0 ? ldexpf(1, exponent - CF_F16_MOST_EXPONENT) : 1;
+}
+
+// The step of an output's weights. int8: the largest one, in units of the input, becomes 127.
 static float weight_step(const cf_problem *problem, const cf_conv_geometry *g, int o) {
+    cf_dtype dtype = problem->in[0].dtype;
+    if (dtype == CF_F32 || dtype == CF_BF16) return 1;
     float most = 0;
     int length = g->groups * g->group + g->tail;
     for (int row = 0; row < g->rows; row++)
         for (int col = 0; col < g->cols; col++)
             for (int e = 0; e < length; e++) most = fmaxf(most, fabsf(weight_at(problem, g, o, row, col, e)));
+    if (dtype == CF_F16) return cf_conv_f16_step(most);
     return most > 0 ? most / 127 : 1;
 }
 
@@ -138,14 +150,14 @@ void cf_conv_pack_for(const cf_problem *problem, void *packed, int shift) {
     int length = g.groups * g.group + g.tail, size = cf_dtype_size(in->dtype);
     if (in->dtype != CF_S8) shift = 0;
     for (int o = 0; o < g.outputs; o++) {
-        float step = size == 1 ? weight_step(problem, &g, o) : 1;
+        float step = weight_step(problem, &g, o);
         unsigned char *to = (unsigned char *)packed + (size_t)(o / CF_PANEL) * panel_bytes + o % CF_PANEL * 4;
         int32_t sum = 0;
         for (int row = 0; row < g.rows; row++)
             for (int col = 0; col < g.cols; col++) {
                 for (int e = 0; e < length; e++) {
                     unsigned char *at = to + (size_t)(e / g.group) * CF_PANEL * 4 + e % g.group * size;
-                    put(at, in->dtype, weight_at(problem, &g, o, row, col, e), step);
+                    cf_conv_put(at, in->dtype, weight_at(problem, &g, o, row, col, e), step);
                     if (size == 1) sum += *(int8_t *)at * (zero_of(problem, e % in->c) + shift);
                 }
                 to += (size_t)(g.groups + (g.tail > 0)) * CF_PANEL * 4;
@@ -237,6 +249,7 @@ static void begin_panels(const work *w, int panel, int count, cf_conv_tile *tile
     tile->geometry = g;
     tile->weight = (const char *)call->packed + panel * w->panel_bytes;
     tile->panel = w->panel_bytes;
+    tile->scale = w->scale + first;
     tile->start = quantised ? (const void *)(w->offset + first) : (const void *)(w->bias + first);
     tile->finish = w->finishes ? store : NULL;
 }

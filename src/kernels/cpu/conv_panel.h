@@ -4,18 +4,25 @@
 // A microkernel computes a run of up to `most_run` neighbouring output pixels of one line times `panels` panels of 16
 // output channels. Its sum over K walks "K runs": stretches of channels that lie one after another in the input, read
 // in place with the input's strides, whose halo stands in for bounds checks. Values are read in groups of 32 bits (one
-// FP32, two bf16, four int8), and one instruction multiplies a group of each pixel with a group of 16 outputs, so all
-// three types share the code and the layout of weights:
+// FP32, two bf16 or FP16, four int8), and one instruction multiplies a group of each pixel with a group of 16 outputs,
+// so all types share the code and the layout of weights:
 //
-//   uint32 weight[panel][group of K][16]; float bias[outputs]; int8 also: float scale[outputs], int32 offset[outputs]
+//   uint32 weight[panel][group of K][16]; float bias[outputs]; int8 and FP16 also: float scale[outputs]; int8 also:
+//   int32 offset[outputs]
 //
-// outputs is rounded up to whole panels; missing ones are zero.
+// outputs is rounded up to whole panels; missing ones are zero. int8 and FP16 weights are stored in steps of their
+// output: scale times what is stored is the weight.
 #ifndef CF_KERNELS_CPU_CONV_PANEL_H
 #define CF_KERNELS_CPU_CONV_PANEL_H
 
 #include "kernels/kernel.h"
 
 enum { CF_PANEL = 16, CF_CONV_RUNS = 28 };
+
+// FP16 products are summed in FP16, 32 groups and then some (fewer than 64), before FP32 takes over; see
+// conv_f16_avx512.c. Their steps are powers of two that leave no output a weight beyond 2^-6: then no such sum of
+// finite numbers overflows, whatever the input.
+enum { CF_F16_CHUNK = 32, CF_F16_MOST_EXPONENT = -6 };
 
 typedef struct cf_conv_geometry {
     int32_t group;                    // values in 32 bits: 1, 2 or 4
@@ -34,7 +41,7 @@ typedef struct cf_conv_geometry {
 // What happens to a tile of sums on the way out.
 typedef struct cf_conv_store {
     const void *sums;
-    const float *scale, *bias; // int8 only
+    const float *scale, *bias; // int8 only: of the sums
     char *out;
     const char *add;                 // residual at the first column of the line, or NULL
     int64_t out_pixel, add_pixel;    // bytes
@@ -50,6 +57,7 @@ typedef struct cf_conv_tile {
     const char *in, *weight; // the first tap of the first pixel; the first panel
     int64_t panel;           // bytes of one panel
     const void *start;       // what sums start from: bias or int32 offset, 16 * panels values
+    const float *scale;      // FP16 only: steps of the weights, likewise
     void *sums;
     const cf_conv_store *finish; // NULL, or what to do with the sums, of the kind that the machine finishes
 } cf_conv_tile;
@@ -63,7 +71,8 @@ typedef struct cf_conv_machine {
 } cf_conv_machine;
 
 // Microkernels that Winograd's kernels use too.
-extern const cf_conv_machine cf_conv_f32_avx512_machine, cf_conv_bf16_avx512_machine, cf_conv_f32_avx2_machine;
+extern const cf_conv_machine cf_conv_f32_avx512_machine, cf_conv_bf16_avx512_machine, cf_conv_f16_avx512_machine,
+    cf_conv_f32_avx2_machine;
 
 // What one member of the team takes of `runs` times `panels` pieces of work. across: how many threads stand side by
 // side over panels, a divisor of their number; 1: as many as share the work best.
@@ -82,6 +91,11 @@ void cf_conv_pack(const cf_problem *problem, void *packed);
 // The same, for kernels that add `shift` to signed activations to make them unsigned (cf_conv_pack: 128).
 void cf_conv_pack_for(const cf_problem *problem, void *packed, int shift);
 void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine *machine);
+
+// Stores a weight; int8 and FP16 ones in units of scale.
+void cf_conv_put(unsigned char *to, cf_dtype dtype, float value, float scale);
+// The step of FP16 weights whose largest magnitude is `most`.
+float cf_conv_f16_step(float most);
 
 // The vectors behind the panels.
 static inline size_t cf_conv_panel_bytes(const cf_conv_geometry *geometry) {

@@ -54,6 +54,7 @@ CF_INLINE void cf_store_act(const cf_conv_store *s, int act, int quantised, int 
     switch (s->out_tensor->dtype) {
     case CF_F32: cf_store_rows(s, act, quantised, CF_F32, add); break;
     case CF_BF16: cf_store_rows(s, act, quantised, CF_BF16, add); break;
+    case CF_F16: cf_store_rows(s, act, quantised, CF_F16, add); break;
     case CF_U8: cf_store_rows(s, act, quantised, CF_U8, add); break;
     default: cf_store_rows(s, act, quantised, CF_S8, add); break;
     }

@@ -20,8 +20,8 @@ static const char *cf_depthwise_refuse(const cf_problem *problem) {
     if (attr->kernel_h != attr->kernel_w || (attr->kernel_h != 3 && attr->kernel_h != 5)) return "kernel size";
     if (attr->coarse) return "a coarse residual";
     if (attr->stride != 1 && attr->stride != 2) return "stride";
-    if (in->dtype == CF_F16 || in->dtype == CF_I32 || out->dtype == CF_F16 || out->dtype == CF_I32) return "type";
-    if (problem->inputs > 1 && (problem->in[1].dtype == CF_F16 || problem->in[1].dtype == CF_I32)) return "type";
+    if (in->dtype == CF_I32 || out->dtype == CF_I32) return "type";
+    if (problem->inputs > 1 && problem->in[1].dtype == CF_I32) return "type";
     if (!cf_conv_halo_suffices(problem)) return "halo narrower than the padding";
     return NULL;
 }

@@ -11,6 +11,7 @@ static void store(const cf_conv_store *s) {
 
 CF_DEPTHWISE_RUN(run_f32, CF_F32, store)
 CF_DEPTHWISE_RUN(run_bf16, CF_BF16, store)
+CF_DEPTHWISE_RUN(run_f16, CF_F16, store)
 CF_DEPTHWISE_RUN(run_u8, CF_U8, store)
 CF_DEPTHWISE_RUN(run_s8, CF_S8, store)
 
@@ -18,6 +19,7 @@ static void run(const cf_call *call, const cf_team *team) {
     switch (call->in[0].dtype) {
     case CF_F32: run_f32(call, team); break;
     case CF_BF16: run_bf16(call, team); break;
+    case CF_F16: run_f16(call, team); break;
     case CF_U8: run_u8(call, team); break;
     default: run_s8(call, team); break;
     }

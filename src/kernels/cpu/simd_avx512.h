@@ -192,6 +192,10 @@ CF_INLINE __m256i v_to_bf16(__m512 value) {
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
 
+CF_INLINE __m256i v_to_f16(__m512 value) {
+    return _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT);
+}
+
 // Stores the first `lanes` values; bytes as round(value * inverse) + zero, saturated.
 CF_INLINE void v_write(void *to, cf_dtype dtype, int lanes, v_f32 value, v_f32 inverse, v_i32 zero) {
     switch (dtype) {
@@ -207,7 +211,7 @@ CF_INLINE void v_write(void *to, cf_dtype dtype, int lanes, v_f32 value, v_f32 i
         v_put_8(to, lanes, bytes);
         break;
     }
-    case CF_F16: v_put_16(to, lanes, _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT)); break;
+    case CF_F16: v_put_16(to, lanes, v_to_f16(value)); break;
     default:
         if (lanes >= V_LANES)
             _mm512_storeu_ps(to, value);

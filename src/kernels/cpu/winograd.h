@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // 3x3 convolution with stride 1 by Winograd's F(2x2, 3x3): a tile of 4x4 inputs gives 2x2 outputs with 16 products per
 // pair of channels instead of 36. In the words of simd_*.h, one of which comes first; winograd_*.c instantiate it
-// around the microkernels. Transforms are FP32; in the bf16 form what is multiplied is rounded to bf16 once more.
+// around the microkernels. Transforms are FP32; in the 16-bit forms what is multiplied is rounded once more, in FP16 a
+// quarter of the inputs, since four of them add up.
 //
 // Its transforms add and halve, and the rounding error is about 1.5 times that of the direct sum in chunks of 64.
 // F(4x4, 3x3) needs 2.25 products an output, not 4, but errs 4 times the direct sum even with points of 3/4 and 3/2,
@@ -10,13 +11,15 @@
 // For a block of tiles: transform the inputs to 16 matrices [tiles][channels]; then for one or two panels of outputs
 // multiply each with its matrix of weights, transform back, and let conv_store.h do the rest.
 //
-// Packed: weight[16][panels][groups of 32 bits of channels][16], float bias[panels * 16]; channels rounded up to 16.
+// Packed: weight[16][panels][groups of 32 bits of channels][16], float bias[panels * 16], FP16 also float scale[panels
+// * 16], of the products; channels rounded up to 16.
 #ifndef CF_KERNELS_CPU_WINOGRAD_H
 #define CF_KERNELS_CPU_WINOGRAD_H
 
 #include <string.h>
 
-#include "base/half.h"
+#include <math.h>
+
 #include "kernels/cpu/conv_store.h"
 
 enum {
@@ -27,6 +30,9 @@ enum {
     WINO_BYTES = 256 << 10,  // of transformed inputs of a block: measured best with 1 MiB of L2
     WINO_LEAST_CHANNELS = 32 // below that the transforms cost more than the products save
 };
+
+// What FP16 inputs are multiplied with behind the transform.
+#define WINO_F16_INPUT 0.25f
 
 typedef struct wino_layout {
     int32_t channels, panels, width; // channels rounded up; columns of products: 16 times panels at once
@@ -66,7 +72,9 @@ static const char *wino_refuse(const cf_problem *problem, cf_dtype dtype) {
 static inline size_t wino_packed_size(const cf_problem *problem) {
     wino_layout l;
     wino_layout_make(problem, 1, 1, &l);
-    return (size_t)l.panels * CF_PANEL * ((size_t)WINO_PRODUCTS * (size_t)l.channels * (size_t)l.size + sizeof(float));
+    size_t vectors = problem->in[0].dtype == CF_F16 ? 2 : 1; // bias, scale
+    return (size_t)l.panels * CF_PANEL *
+           ((size_t)WINO_PRODUCTS * (size_t)l.channels * (size_t)l.size + vectors * sizeof(float));
 }
 
 // The 3x3 weights of a pair of channels, transformed.
@@ -81,25 +89,37 @@ static inline void wino_transform_weights(const float *w, float *to) {
     }
 }
 
+// The step of an output's weights.
+static inline float wino_step(const cf_problem *problem, size_t o) {
+    if (problem->in[0].dtype != CF_F16) return 1;
+    size_t inputs = (size_t)problem->in[0].c;
+    float most = 0, value[WINO_PRODUCTS];
+    for (size_t c = 0; c < inputs; c++) {
+        wino_transform_weights(problem->constant[0].data + (o * inputs + c) * 9, value);
+        for (int f = 0; f < WINO_PRODUCTS; f++) most = fmaxf(most, fabsf(value[f]));
+    }
+    return cf_conv_f16_step(most);
+}
+
 static inline void wino_pack(const cf_problem *problem, void *packed) {
     wino_layout l;
     wino_layout_make(problem, 1, 1, &l);
     memset(packed, 0, wino_packed_size(problem));
     size_t channels = (size_t)l.channels, matrix = (size_t)l.panels * channels * CF_PANEL, group = 4 / (size_t)l.size;
     size_t inputs = (size_t)problem->in[0].c, outputs = (size_t)problem->out[0].c;
-    for (size_t o = 0; o < outputs; o++)
+    cf_dtype dtype = problem->in[0].dtype;
+    float *bias = (float *)((char *)packed + WINO_PRODUCTS * matrix * (size_t)l.size);
+    for (size_t o = 0; o < outputs; o++) {
+        float step = wino_step(problem, o), value[WINO_PRODUCTS];
+        if (problem->constant[1].data) bias[o] = problem->constant[1].data[o];
+        if (dtype == CF_F16) bias[(size_t)l.panels * CF_PANEL + o] = step / WINO_F16_INPUT;
         for (size_t c = 0; c < inputs; c++) {
-            float value[WINO_PRODUCTS];
             wino_transform_weights(problem->constant[0].data + (o * inputs + c) * 9, value);
             size_t at = (o / CF_PANEL * channels + c / group * group) * CF_PANEL + o % CF_PANEL * group + c % group;
-            for (size_t f = 0; f < WINO_PRODUCTS; f++) {
-                uint16_t half = cf_f32_to_bf16(value[f]);
-                memcpy((char *)packed + (f * matrix + at) * (size_t)l.size,
-                       group == 1 ? (const void *)&value[f] : (const void *)&half, (size_t)l.size);
-            }
+            for (size_t f = 0; f < WINO_PRODUCTS; f++)
+                cf_conv_put((unsigned char *)packed + (f * matrix + at) * (size_t)l.size, dtype, value[f], step);
         }
-    float *bias = (float *)((char *)packed + WINO_PRODUCTS * matrix * (size_t)l.size);
-    for (size_t o = 0; o < outputs && problem->constant[1].data; o++) bias[o] = problem->constant[1].data[o];
+    }
 }
 
 // Values of the polynomial through d0..d3 at 0, 1, -1 and infinity.
@@ -176,8 +196,8 @@ CF_INLINE void wino_transform_in(cf_dtype dtype, const cf_call *call, const wino
             wino_forward(part + i * WINO_IN, value, 1);
 #pragma GCC unroll 4
             for (int k = 0; k < WINO_IN; k++)
-                v_write(to + ((i * WINO_IN + k) * l->in_matrix + c) * l->size, dtype, V_LANES, value[k], v_zero(),
-                        v_set_i32(0));
+                v_write(to + ((i * WINO_IN + k) * l->in_matrix + c) * l->size, dtype, V_LANES,
+                        dtype == CF_F16 ? v_mul(value[k], v_set(WINO_F16_INPUT)) : value[k], v_zero(), v_set_i32(0));
         }
     }
 }
@@ -244,9 +264,10 @@ CF_INLINE void wino_group_out(const cf_call *call, const wino_layout *l, const f
     for (int y = 0; y < WINO_OUT; y++) wino_line_out(call, l, sums + y * line, at, y, count, panel, panels, store);
 }
 
-// The 16 products of a block with a step of panels.
+// The 16 products of a block with a step of panels. scale: of FP16 alone.
 static inline void wino_multiply(const cf_call *call, const wino_layout *l, const cf_conv_machine *machine,
-                                 const char *inputs, float *products, int64_t tiles, int panel, int panels) {
+                                 const char *inputs, const float *scale, float *products, int64_t tiles, int panel,
+                                 int panels) {
     static const float zeros[3 * CF_PANEL] __attribute__((aligned(64)));
     int64_t row = (int64_t)l->channels * l->size, panel_bytes = row * CF_PANEL, most = machine->most_run[panels - 1];
     cf_conv_geometry g = {.group = 4 / l->size, .rows = 1, .cols = 1, .groups = (int32_t)(row / 4), .step = row};
@@ -259,6 +280,7 @@ static inline void wino_multiply(const cf_call *call, const wino_layout *l, cons
                                  (const char *)call->packed + (i * l->panels + panel) * panel_bytes,
                                  panel_bytes,
                                  zeros,
+                                 scale + panel * CF_PANEL,
                                  products + i * l->out_matrix + first * panels * CF_PANEL,
                                  NULL};
             machine->micro[panels - 1][last - first - 1](&tile);
@@ -277,6 +299,7 @@ CF_INLINE void wino_run(cf_dtype dtype, const cf_call *call, const cf_team *team
     float *products = (float *)(inputs + WINO_PRODUCTS * whole.in_matrix * whole.size);
     int64_t weight_bytes = (int64_t)WINO_PRODUCTS * whole.panels * whole.channels * CF_PANEL * whole.size;
     const float *bias = (const float *)((const char *)call->packed + weight_bytes);
+    const float *scale = bias + whole.panels * CF_PANEL;
     cf_conv_share share = cf_conv_share_of(team, whole.tiles, (whole.panels + step - 1) / step, 1);
     int64_t mine = share.run_last - share.run_first, blocks = (mine + whole.block - 1) / whole.block;
     int panel_last = share.panel_last * step < whole.panels ? share.panel_last * step : whole.panels;
@@ -289,7 +312,7 @@ CF_INLINE void wino_run(cf_dtype dtype, const cf_call *call, const cf_team *team
             int panels = panel_last - panel < step ? panel_last - panel : step;
             l = whole;
             l.width = panels * CF_PANEL;
-            wino_multiply(call, &l, machine, inputs, products, last - first, panel, panels);
+            wino_multiply(call, &l, machine, inputs, scale, products, last - first, panel, panels);
             for (int64_t t = first, count; t < last; t += count) {
                 wino_place at = wino_place_of(&l, t);
                 count = wino_group_of(&l, at, t, last);

@@ -8,7 +8,7 @@ try --model tiny --device gpu
 try --model tiny --device cuda:
 try --model tiny --device cuda:x
 try --model tiny --device cuda:99
-try --model tiny --precision fp16
+try --model tiny --cpu avx512bf16 --precision fp16
 try --model tiny --precision fp8
 # A GPU that is not there is told before the calibration that is missing too.
 wanted=$(cfine doctor | sed -n 's/^gpu  *none: //p')

@@ -10,7 +10,7 @@ try --device cuda:0,1,
 try --device gpu
 try --batch auto
 try --batch many
-try --precision fp16
+try --cpu avx512bf16 --precision fp16
 try --device cuda:0,16
 for verb in build calibrate bench optimize; do
     cfine $verb --device cuda:0,1
