@@ -22,6 +22,15 @@ static void forget(cli_output_file *file) {
     *file = (cli_output_file){.slot = -1};
 }
 
+static int folder_exists(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? cli_format("%.*s/", (int)(slash - path), path) : cli_format(".");
+    struct stat info;
+    int exists = stat(folder, &info) == 0;
+    free(folder);
+    return exists;
+}
+
 static int fail(const cli_output_file *file, const char *what) {
     cli_error("%s: cannot %s: %s", file->path, what, strerror(errno));
     return 0;
@@ -47,7 +56,7 @@ int cli_output_open(cli_output_file *file, const char *path) {
     if (file->stream) return 1;
     if (!*path)
         cli_error("the name of the file to write is empty; name a file");
-    else if (errno == ENOENT)
+    else if (errno == ENOENT && !folder_exists(path))
         cli_error("%s: cannot create: its folder does not exist; make it first", path);
     else
         fail(file, "create");

@@ -15,13 +15,13 @@
 #include "optimize.h"
 #include "progress.h"
 
-enum { MOST_TRIALS = 60, FINAL_COMBINATIONS = 6, FINAL_UNIFORM = 4 };
+enum { MOST_TRIALS = 60, FINAL_COMBINATIONS = 6, FINAL_UNIFORM = 4, FINAL_LATE = 3 };
 
 double opt_seconds_left(const opt_search *search) {
     return search->budget - (cli_seconds() - search->started);
 }
 
-static int out_of_time(opt_search *search, double wanted) {
+int opt_out_of_time(opt_search *search, double wanted) {
     if (opt_seconds_left(search) > wanted) return 0;
     search->stopped = 1;
     return 1;
@@ -133,7 +133,7 @@ static cfine_status measure_knobs(opt_search *search, opt_level level, int calib
     cfine_status status = CFINE_OK;
     for (int knob = 0; knob < 3; knob++)
         for (int value = 1; value < counts[knob] && status == CFINE_OK; value++) {
-            if (out_of_time(search, 0.3 * search->budget)) return status;
+            if (opt_out_of_time(search, 0.3 * search->budget)) return status;
             opt_setting setting = {.level = level, .calibration = calibration, .batch = batch};
             int *const fields[] = {&setting.queries, &setting.layers, &setting.size};
             *fields[knob] = value;
@@ -159,7 +159,7 @@ static cfine_status try_combinations(opt_search *search, cfine_error *error) {
     opt_setting next;
     cfine_status status = CFINE_OK;
     for (int trial = 0; trial < MOST_TRIALS && status == CFINE_OK; trial++) {
-        if (out_of_time(search, 0.1 * search->budget)) break;
+        if (opt_out_of_time(search, 0.1 * search->budget)) break;
         if (opt_choose_next(search, &next)) {
             status = add_result(search, &next, 0, OPT_CHOOSE, error);
             continue;
@@ -180,7 +180,7 @@ static int by_share(const void *a, const void *b) {
 }
 
 // Uniform precisions, the fastest of those with a knob turned and of the combinations that are good enough, measured on
-// all pictures and timed once more.
+// all pictures and timed once more. Behind the budget the three fastest that are good enough.
 static cfine_status finish(opt_search *search, cfine_error *error) {
     opt_result *list[OPT_MOST_RESULTS] = {0},
                *finalists[FINAL_COMBINATIONS + FINAL_UNIFORM + OPT_LEVELS + OPT_MOST_CALIBRATIONS];
@@ -190,10 +190,11 @@ static cfine_status finish(opt_search *search, cfine_error *error) {
     qsort(list, (size_t)count, sizeof *list, by_share);
     cfine_status status = CFINE_OK;
     int left[] = {FINAL_COMBINATIONS, FINAL_UNIFORM}; // by uniform
-    for (int i = 0; i < count && status == CFINE_OK; i++) {
+    int late = opt_seconds_left(search) <= 0;
+    for (int i = 0; i < count && status == CFINE_OK && !(late && chosen_count == FINAL_LATE); i++) {
         const opt_setting *s = &list[i]->setting;
         int plain = list[i]->uniform && !s->queries && !s->layers && !s->size;
-        if (!plain) {
+        if (!plain || late) {
             if (!left[list[i]->uniform] || !opt_good_enough(search, list[i], OPT_CHOOSE)) continue;
             status = opt_measure_accuracy(search, list[i], OPT_CONFIRM, error);
             if (status != CFINE_OK || !opt_good_enough(search, list[i], OPT_CONFIRM)) continue;
@@ -202,7 +203,7 @@ static cfine_status finish(opt_search *search, cfine_error *error) {
         status = opt_measure_accuracy(search, list[i], OPT_ALL, error);
         finalists[chosen_count++] = list[i];
     }
-    if (status == CFINE_OK) status = opt_measure_times(search, finalists, chosen_count, 12, 1, error);
+    if (status == CFINE_OK) status = opt_measure_times(search, finalists, chosen_count, late ? 3 : 12, 1, error);
     search->chosen = search->baseline;
     for (int i = 0; i < chosen_count && status == CFINE_OK; i++) {
         int good = 1;

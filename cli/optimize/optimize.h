@@ -186,6 +186,8 @@ int opt_on_front(const opt_search *search, const opt_result *result);
 // Runs the search and fills in results and chosen.
 cfine_status opt_run(opt_search *search, cfine_error *error);
 double opt_seconds_left(const opt_search *search);
+// 1 if no more than `wanted` seconds are left, which is noted as the early end of the search.
+int opt_out_of_time(opt_search *search, double wanted);
 
 void opt_print(const opt_search *search);
 void opt_print_json(const opt_search *search);

@@ -365,7 +365,7 @@ cfine_status cfine_plan_check(const cfine_plan *handle, const cfine_plan_options
     int32_t ordinal;
     CF_TRY(cf_parse_device(wanted.device, &backend, &ordinal, error));
     if (wanted.device && backend != plan->request.target.backend)
-        return cf_fail(error, CFINE_ERROR_MISMATCH, "was built for %s, not for %s; rebuild it: cfine build",
-                       backend == CF_CUDA ? "a CPU" : "a GPU", wanted.device);
+        return cf_fail(error, CFINE_ERROR_MISMATCH, "was built for %s, not for %s; rebuild it: cfine build --device %s",
+                       backend == CF_CUDA ? "a CPU" : "a GPU", wanted.device, backend == CF_CUDA ? "cuda" : "cpu");
     return CFINE_OK;
 }
