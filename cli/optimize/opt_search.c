@@ -15,7 +15,7 @@
 #include "optimize.h"
 #include "progress.h"
 
-enum { MOST_TRIALS = 60, FINAL_COMBINATIONS = 6, FINAL_UNIFORM = 4, FINAL_LATE = 3 };
+enum { MOST_TRIALS = 60, FINAL_COMBINATIONS = 6, FINAL_UNIFORM = 4, FINAL_LATE = 3, FINAL_SECONDS = 20 };
 
 double opt_seconds_left(const opt_search *search) {
     return search->budget - (cli_seconds() - search->started);
@@ -180,7 +180,8 @@ static int by_share(const void *a, const void *b) {
 }
 
 // Uniform precisions, the fastest of those with a knob turned and of the combinations that are good enough, measured on
-// all pictures and timed once more. Behind the budget the three fastest that are good enough.
+// all pictures and timed once more. Where the budget ended the search and leaves no time for that: the three fastest
+// that are good enough.
 static cfine_status finish(opt_search *search, cfine_error *error) {
     opt_result *list[OPT_MOST_RESULTS] = {0},
                *finalists[FINAL_COMBINATIONS + FINAL_UNIFORM + OPT_LEVELS + OPT_MOST_CALIBRATIONS];
@@ -190,7 +191,7 @@ static cfine_status finish(opt_search *search, cfine_error *error) {
     qsort(list, (size_t)count, sizeof *list, by_share);
     cfine_status status = CFINE_OK;
     int left[] = {FINAL_COMBINATIONS, FINAL_UNIFORM}; // by uniform
-    int late = opt_seconds_left(search) <= 0;
+    int late = search->stopped && opt_seconds_left(search) < FINAL_SECONDS;
     for (int i = 0; i < count && status == CFINE_OK && !(late && chosen_count == FINAL_LATE); i++) {
         const opt_setting *s = &list[i]->setting;
         int plain = list[i]->uniform && !s->queries && !s->layers && !s->size;
