@@ -75,18 +75,15 @@ CF_INLINE void cf_micro_finish(const cf_conv_store *s, const __m512 *sums, int p
 // FP16 products are summed in FP16, 32 sums a vector: of the even and the odd channels of each output. Adds them as
 // FP32 numbers to `totals` (again 0: there are none yet) and starts them from zero.
 CF_INLINE void cf_micro_flush_f16(float *totals, __m512 *sums, int count, int again) {
-    uint16_t halves[CF_CONV_RUNS * 2 * V_LANES] __attribute__((aligned(64)));
 #pragma GCC unroll 28
     for (int i = 0; i < count; i++) {
-        _mm512_store_ps(halves + i * 2 * V_LANES, sums[i]);
+        float *total = totals + i * 2 * V_LANES;
+        __m512i halves = _mm512_castps_si512(sums[i]);
+        __m512 low = _mm512_cvtph_ps(_mm512_castsi512_si256(halves)),
+               high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1));
+        _mm512_store_ps(total, again ? v_add(_mm512_load_ps(total), low) : low);
+        _mm512_store_ps(total + V_LANES, again ? v_add(_mm512_load_ps(total + V_LANES), high) : high);
         sums[i] = v_zero();
-    }
-    // Converted on the way from memory: from registers each takes two instructions more of the units that multiply.
-    __asm__("" : "+m"(halves));
-    for (int i = 0; i < 2 * count; i++) {
-        float *total = totals + i * V_LANES;
-        __m512 part = _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(halves + i * V_LANES)));
-        _mm512_store_ps(total, again ? v_add(_mm512_load_ps(total), part) : part);
     }
 }
 

@@ -6,10 +6,8 @@
 #include "base/cpu.h"
 #include "kernels/cpu/conv_avx512.h"
 
-// By name, because GCC likes to overwrite a factor instead of the sum, runs out of registers and spills.
 CF_INLINE __m512 dot(__m512 sums, __m512i a, __m512i b) {
-    __asm__("vfmadd231ph %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
-    return sums;
+    return (__m512)_mm512_fmadd_ph((__m512h)a, (__m512h)b, (__m512h)sums);
 }
 
 enum { dot_chunk = CF_F16_CHUNK, dot_finish = CF_F16, dot_f16 = 1 };

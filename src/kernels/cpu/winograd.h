@@ -16,9 +16,8 @@
 #ifndef CF_KERNELS_CPU_WINOGRAD_H
 #define CF_KERNELS_CPU_WINOGRAD_H
 
-#include <string.h>
-
 #include <math.h>
+#include <string.h>
 
 #include "kernels/cpu/conv_store.h"
 
