@@ -309,48 +309,85 @@ static int check_kernel(check_run *run, const check_case *one, bench_case *made,
     return ok;
 }
 
-static void time_kernel(check_run *run, const check_case *one, const bench_case *made, const cf_kernel *kernel) {
-    ready r;
-    prepare(made, kernel, &made->out, run->threads, &r);
-    double times[1000], total = 0;
-    int runs = 0;
-    run_ready(run, kernel, &r);
-    if (kernel->launch) {
-        enum { LAUNCHES = 30 };
-        check_device_run(kernel, &r.call, r.blocks, r.block_count, LAUNCHES, &times[0]);
-        times[0] *= 1e-3;
-        runs = 1;
-    }
-    while (!kernel->launch && runs < 1000 && (runs < 5 || total < 0.15)) {
-        double start = seconds(run->threads);
-        run_ready(run, kernel, &r);
-        times[runs] = seconds(run->threads) - start;
-        total += times[runs++];
-    }
-    for (int i = 1; i < runs; i++) // insertion sort: the median is wanted
-        for (int k = i; k > 0 && times[k] < times[k - 1]; k--) {
-            double swap = times[k];
-            times[k] = times[k - 1], times[k - 1] = swap;
+enum { BENCH_RUNS = 1000, BENCH_KERNELS = 16 };
+
+// A kernel that is timed.
+typedef struct {
+    const cf_kernel *kernel;
+    ready ready;
+    double times[BENCH_RUNS]; // seconds
+} timed;
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void time_once(check_run *run, timed *t, int i) {
+    double start = seconds(run->threads);
+    run_ready(run, t->kernel, &t->ready);
+    t->times[i] = seconds(run->threads) - start;
+}
+
+// Kernels take turns of one run each, so that a machine whose speed moves is fair to all. Returns the number of turns.
+static int time_in_turns(check_run *run, timed *all, int count) {
+    int turns = 0;
+    double total = 0;
+    for (int k = 0; k < count; k++) time_once(run, &all[k], 0);
+    while (turns < BENCH_RUNS && (turns < 5 || total < 0.15 * count)) {
+        for (int k = 0; k < count; k++) {
+            time_once(run, &all[k], turns);
+            total += all[k].times[turns];
         }
-    double median = times[runs / 2], rate = run->op->work ? run->op->work(&made->problem) / median * 1e-9 : 0;
-    printf("%-28s %-60s %9.4f ms %9.1f GFLOP/s", kernel->name, one->name, median * 1e3, rate);
-    if (run->peak > 0) printf(" %5.1f%%", 100 * rate / (run->peak * (kernel->launch ? 1 : run->threads)));
+        turns++;
+    }
+    return turns;
+}
+
+static void time_on_device(timed *t) {
+    enum { LAUNCHES = 30 };
+    check_device_run(t->kernel, &t->ready.call, t->ready.blocks, t->ready.block_count, LAUNCHES, &t->times[0]);
+    t->times[0] *= 1e-3;
+}
+
+static void print_time(const check_run *run, const check_case *one, const bench_case *made, timed *t, int turns) {
+    qsort(t->times, (size_t)turns, sizeof t->times[0], ascending);
+    double median = t->times[turns / 2], rate = run->op->work ? run->op->work(&made->problem) / median * 1e-9 : 0;
+    printf("%-28s %-60s %9.4f ms (least %9.4f) %9.1f GFLOP/s", t->kernel->name, one->name, median * 1e3,
+           t->times[0] * 1e3, rate);
+    if (run->peak > 0) printf(" %5.1f%%", 100 * rate / (run->peak * (t->kernel->launch ? 1 : run->threads)));
     printf("\n");
-    release(&r);
 }
 
 static void emit_bench(check_run *run, const check_case *one, bench_case *made) {
-    int none = 1;
+    static timed all[BENCH_KERNELS];
+    int count = 0;
     for (int k = 0; k < run->kernels - (run->target.backend == CF_CPU); k++) { // not the reference
         const cf_kernel *kernel = run->tallies[k].kernel;
         made->problem.threads = run->threads;
         if (!cf_kernel_runs_on(kernel, &run->target) || kernel->refuse(&made->problem)) continue;
         if (strstr(kernel->name, "emulated")) continue;
         if (run->kernel_filter && !strstr(kernel->name, run->kernel_filter)) continue;
-        time_kernel(run, one, made, kernel);
-        none = 0;
+        timed *t = &all[kernel->launch ? 0 : count];
+        t->kernel = kernel;
+        prepare(made, kernel, &made->out, run->threads, &t->ready);
+        count++;
+        if (!kernel->launch) {
+            if (count == BENCH_KERNELS) die("more kernels than can be timed in turns");
+            continue;
+        }
+        time_on_device(t);
+        print_time(run, one, made, t, 1);
+        release(&t->ready);
     }
-    if (none && !run->kernel_filter) printf("%-28s %-60s only the reference\n", "-", one->name);
+    if (run->target.backend == CF_CPU) {
+        int turns = time_in_turns(run, all, count);
+        for (int k = 0; k < count; k++) {
+            print_time(run, one, made, &all[k], turns);
+            release(&all[k].ready);
+        }
+    }
+    if (!count && !run->kernel_filter) printf("%-28s %-60s only the reference\n", "-", one->name);
 }
 
 static void emit_one(check_run *run, const check_case *one);
