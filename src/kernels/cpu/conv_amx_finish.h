@@ -27,12 +27,12 @@ typedef struct {
 CF_INLINE v_f32 cf_finished_value(const cf_finish *f, const float *sums, const float *scale, const float *bias,
                                   const char *from, int lanes, int quantised, int act, cf_dtype dtype, int add) {
     v_f32 value = v_load(sums), more = v_zero();
-    int exact = dtype == CF_F32, bytes = cf_dtype_size(dtype) == 1;
+    int bytes = cf_dtype_size(dtype) == 1;
     if (quantised)
         value = v_fma(v_from_i32(v_load_i32((const int32_t *)(const void *)sums)), v_load(scale), v_load(bias));
     if (add) more = v_read(from, f->add_dtype, lanes, f->add_scale, f->add_zero);
     if (add && f->coarse) value = v_add(value, more);
-    value = exact ? v_act(act, value) : v_act_rounded(act, value);
+    value = v_act_for(dtype, act, value);
     if (f->affine || (bytes && !add)) value = v_fma(value, f->scale, f->shift);
     if (add && !f->coarse) value = v_add(value, more);
     return bytes && add ? v_mul(value, f->unit) : value;

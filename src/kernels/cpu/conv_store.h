@@ -42,7 +42,7 @@ CF_INLINE void cf_store_rows(const cf_conv_store *s, int act, int quantised, cf_
             else
                 value = v_load(sums);
             if (coarse) value = v_add(value, v_read(from, add_dtype, lanes, add_scale, add_zero));
-            value = out == CF_F32 ? v_act(act, value) : v_act_rounded(act, value);
+            value = v_act_for(out, act, value);
             if (s->attr->affine) value = v_fma(value, scale, shift);
             if (add && !coarse) value = v_add(value, v_read(from, add_dtype, lanes, add_scale, add_zero));
             v_write(s->out + m * s->out_pixel + c * out_size, out, lanes, value, inverse, zero);

@@ -43,6 +43,9 @@ CF_INLINE v_f32 v_div(v_f32 a, v_f32 b) {
 CF_INLINE v_f32 v_reciprocal(v_f32 a) { // as in simd_avx512.h, where it is faster
     return _mm256_div_ps(_mm256_set1_ps(1), a);
 }
+CF_INLINE v_f32 v_reciprocal_rough(v_f32 a) {
+    return v_reciprocal(a);
+}
 CF_INLINE v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) {
     return _mm256_fmadd_ps(a, b, c);
 }
@@ -111,6 +114,16 @@ CF_INLINE v_f32 v_scale_by_power(v_f32 a, v_f32 n) { // in two halves, each a po
     __m256i bias = _mm256_set1_epi32(127);
     a = _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
     return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23)));
+}
+CF_INLINE v_f32 v_normal_power(v_f32 x) { // whose power of two is a normal number; NaN passes
+    return v_min(v_set(126), v_max(v_set(-126), x));
+}
+CF_INLINE v_f32 v_fraction(v_f32 a) {
+    a = v_normal_power(a);
+    return v_sub(a, v_floor(a));
+}
+CF_INLINE v_f32 v_scale_by_floor(v_f32 a, v_f32 x) { // x up to +-126, and beyond as there
+    return v_scale_by_power(a, v_floor(v_normal_power(x)));
 }
 CF_INLINE v_f32 v_from_i32(v_i32 a) {
     return _mm256_cvtepi32_ps(a);

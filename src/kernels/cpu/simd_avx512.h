@@ -45,6 +45,9 @@ CF_INLINE v_f32 v_reciprocal(v_f32 a) { // of normal numbers up to 2^126; two un
     v_f32 r = _mm512_rcp14_ps(a);
     return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(a, r, _mm512_set1_ps(1)), r);
 }
+CF_INLINE v_f32 v_reciprocal_rough(v_f32 a) { // relative error 2^-14; 0 for infinity
+    return _mm512_rcp14_ps(a);
+}
 CF_INLINE v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) { // a * b + c
     return _mm512_fmadd_ps(a, b, c);
 }
@@ -104,6 +107,12 @@ CF_INLINE v_f32 v_split(v_f32 a, v_f32 *exponent) { // a = result * 2^exponent, 
 }
 CF_INLINE v_f32 v_scale_by_power(v_f32 a, v_f32 n) { // a * 2^n, n whole, -150 .. 128
     return _mm512_scalef_ps(a, n);
+}
+CF_INLINE v_f32 v_fraction(v_f32 a) { // a - floor(a); 0 for infinities
+    return _mm512_reduce_ps(a, 9);
+}
+CF_INLINE v_f32 v_scale_by_floor(v_f32 a, v_f32 x) { // a * 2^floor(x), any x
+    return _mm512_scalef_ps(a, x);
 }
 CF_INLINE v_f32 v_from_i32(v_i32 a) {
     return _mm512_cvtepi32_ps(a);
