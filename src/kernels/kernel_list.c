@@ -8,6 +8,7 @@
 // One line an operator, one entry a kernel: X(kernel).
 #define CF_CONV_KERNELS(X)                                                                                             \
     X(cf_conv_int8_amx)                                                                                                \
+    X(cf_winograd_bf16_amx)                                                                                            \
     X(cf_conv_bf16_amx)                                                                                                \
     X(cf_conv_int8_avx512)                                                                                             \
     X(cf_winograd_f16_avx512)                                                                                          \

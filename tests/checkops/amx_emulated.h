@@ -117,5 +117,6 @@ static inline void emulated_int8(int sums, int a, int b, int is_signed) {
 #define cf_conv_f32_amx emulated_conv_f32_amx
 #define cf_attention_bf16_amx emulated_attention_bf16_amx
 #define cf_winograd_amx emulated_winograd_amx
+#define cf_winograd_bf16_amx emulated_winograd_bf16_amx
 
 #endif

@@ -289,6 +289,9 @@ static void cases(check_run *run) {
         {"map", 1, 35, 37, 32, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0, 0},
         {"map", 2, 7, 9, 160, 32, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_RELU, 0, 0},
         {"map", 1, 19, 8, 256, 96, 3, 3, 1, {0}, 1, CF_ACT_SILU, 1, 0},
+        {"lines", 1, 5, 19, 96, 96, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SILU, 1, 0},  // four lines at a time, one is left
+        {"lines", 2, 3, 5, 160, 160, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_RELU, 0, 0}, // weights in two parts
+        {"lines", 1, 6, 7, 96, 96, 3, 3, 1, {0}, 1, CF_ACT_NONE, 0, 0},
         {"parts", 1, 19, 29, 448, 48, 1, 1, 1, {0}, 1, CF_ACT_SILU, 1, 0},
         {"thin", 1, 12, 21, 304, 40, 1, 1, 1, {0}, 1, CF_ACT_SILU, 1, 0}, // 4 groups of bytes in a tile
         {"parts", 1, 15, 17, 800, 34, 1, 1, 1, {0}, 1, CF_ACT_RELU, 0, 0},
@@ -332,16 +335,19 @@ static void cases(check_run *run) {
 }
 
 // The AMX kernels on emulated tiles (amx_emulated.h). They ask for less of the CPU than the real ones.
-extern const cf_kernel emulated_conv_bf16_amx, emulated_conv_int8_amx, emulated_conv_f32_amx, emulated_winograd_amx;
-enum { EMULATED = 4 };
+extern const cf_kernel emulated_conv_bf16_amx, emulated_conv_int8_amx, emulated_conv_f32_amx, emulated_winograd_amx,
+    emulated_winograd_bf16_amx;
+enum { EMULATED = 5 };
 static cf_kernel emulated[EMULATED];
-static const cf_kernel *const extra[EMULATED + 1] = {&emulated[0], &emulated[1], &emulated[2], &emulated[3], NULL};
+static const cf_kernel *const extra[EMULATED + 1] = {&emulated[0], &emulated[1], &emulated[2],
+                                                     &emulated[3], &emulated[4], NULL};
 
 static void cases_and_emulated(check_run *run) {
     emulated[0] = emulated_conv_bf16_amx, emulated[0].name = "conv_bf16_amx emulated";
     emulated[1] = emulated_conv_int8_amx, emulated[1].name = "conv_int8_amx emulated";
     emulated[2] = emulated_conv_f32_amx, emulated[2].name = "conv_f32_amx emulated";
     emulated[3] = emulated_winograd_amx, emulated[3].name = "conv_winograd_amx emulated";
+    emulated[4] = emulated_winograd_bf16_amx, emulated[4].name = "conv_winograd_bf16_amx emulated";
     for (int i = 0; i < EMULATED; i++) emulated[i].cpu &= ~(uint32_t)(CF_CPU_AMX_BF16 | CF_CPU_AMX_INT8);
     cases(run);
 }
