@@ -135,7 +135,9 @@ static double work(const cf_problem *p) {
 
 typedef struct {
     char name[64];
-    int images, h, w, c, o, kh, kw, stride, pad[4], groups, act, affine, coarse;
+    int images, h, w, c, o, kh, kw, stride, pad[4], groups, act;
+    int affine; // -1: by a negative number
+    int coarse;
 } shape;
 
 // The dtypes of in, out and residual (-1: none).
@@ -175,8 +177,19 @@ static void emit(check_run *run, const shape *s, int kind, check_values values, 
     check_case one = {.values = values, .seed = seed};
     cf_problem *p = &one.problem;
     p->op = CF_OP_CONV;
-    p->attr.conv = (cf_conv_attr){s->kh,     s->kw,  s->stride, s->pad[0], s->pad[1], s->pad[2], s->pad[3],
-                                  s->groups, s->act, s->affine, 1.25f,     -0.375f,   s->coarse};
+    p->attr.conv = (cf_conv_attr){s->kh,
+                                  s->kw,
+                                  s->stride,
+                                  s->pad[0],
+                                  s->pad[1],
+                                  s->pad[2],
+                                  s->pad[3],
+                                  s->groups,
+                                  s->act,
+                                  s->affine != 0,
+                                  s->affine < 0 ? -1.25f : 1.25f,
+                                  -0.375f,
+                                  s->coarse};
     p->images = s->images;
     if (s->coarse && kinds[kind].residual < 0) return;
     p->inputs = kinds[kind].residual < 0 ? 1 : 2;
@@ -294,7 +307,7 @@ static void cases(check_run *run) {
         {"lines", 1, 6, 7, 96, 96, 3, 3, 1, {0}, 1, CF_ACT_NONE, 0, 0},
         {"parts", 1, 19, 29, 448, 48, 1, 1, 1, {0}, 1, CF_ACT_SILU, 1, 0},
         {"thin", 1, 12, 21, 304, 40, 1, 1, 1, {0}, 1, CF_ACT_SILU, 1, 0}, // 4 groups of bytes in a tile
-        {"parts", 1, 15, 17, 800, 34, 1, 1, 1, {0}, 1, CF_ACT_RELU, 0, 0},
+        {"parts", 1, 15, 17, 800, 34, 1, 1, 1, {0}, 1, CF_ACT_RELU, -1, 0},
         {"parts", 2, 13, 22, 64, 80, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0, 0},
         {"coarse", 1, 8, 40, 24, 40, 1, 1, 1, {0}, 1, CF_ACT_SILU, 0, 1},
         {"coarse", 2, 6, 34, 40, 48, 1, 1, 1, {0}, 1, CF_ACT_RELU, 1, 1},

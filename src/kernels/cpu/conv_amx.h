@@ -593,7 +593,7 @@ static inline void cf_amx_run(cf_amx_conv *p, const cf_team *team,
     if (p->g.lines == 0 || p->g.width == 0) return;
     cf_amx_shape(p);
     p->multiply = multiply;
-    p->write = cf_amx_writer_of(p->problem, quantised);
+    p->write = cf_amx_writer_of(p->problem, quantised ? p->scale : NULL, p->bias);
     int32_t offset[CF_AMX_MOST_STEPS], weight_offset[CF_AMX_MOST_STEPS], fresh[3 * CF_AMX_MOST_STEPS];
     p->offset = offset, p->weight_offset = weight_offset, p->fresh = fresh;
     cf_amx_steps(p);

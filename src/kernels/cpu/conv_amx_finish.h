@@ -3,6 +3,8 @@
 #ifndef CF_KERNELS_CPU_CONV_AMX_FINISH_H
 #define CF_KERNELS_CPU_CONV_AMX_FINISH_H
 
+#include <math.h>
+
 #include "kernels/cpu/simd_avx512.h"
 
 #include "kernels/cpu/conv_store.h"
@@ -38,14 +40,30 @@ CF_INLINE v_f32 cf_finished_value(const cf_finish *f, const float *sums, const f
     return bytes && add ? v_mul(value, f->unit) : value;
 }
 
+// 32 words, of which two vectors were packed, to bytes in order, saturated.
+CF_INLINE __m256i cf_bytes_of_words(cf_dtype dtype, __m512i words) {
+    __m512i bytes = dtype == CF_S8 ? _mm512_packs_epi16(words, words) : _mm512_packus_epi16(words, words);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, bytes));
+}
+
 // Two vectors in units of the output to 32 bytes, saturated as v_write does it, with fewer instructions.
 CF_INLINE __m256i cf_bytes_of(const cf_finish *f, cf_dtype dtype, v_f32 low, v_f32 high) {
     v_f32 most = v_set(1024); // beyond int32 the conversion would give the smallest integer
     __m512i words = _mm512_packs_epi32(v_to_i32(v_min(low, most)), v_to_i32(v_min(high, most)));
-    words = _mm512_adds_epi16(words, f->zero);
-    __m512i bytes = dtype == CF_S8 ? _mm512_packs_epi16(words, words) : _mm512_packus_epi16(words, words);
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-    return _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, bytes));
+    return cf_bytes_of_words(dtype, _mm512_adds_epi16(words, f->zero));
+}
+
+// Stores the bytes of a pixel's two panels; of one pixel, or two, where there is one panel (`beyond` 0).
+CF_INLINE void cf_put_bytes(const cf_conv_store *s, char *out, __m256i bytes, int lanes, int beyond, int pixels) {
+    if (beyond == V_LANES) {
+        _mm256_storeu_si256((__m256i *)out, bytes);
+    } else if (beyond) {
+        _mm256_mask_storeu_epi8(out, (1u << s->channels) - 1, bytes);
+    } else {
+        v_put_8(out, lanes, _mm256_castsi256_si128(bytes));
+        if (pixels == 2) v_put_8(out + s->out_pixel, lanes, _mm256_extracti128_si256(bytes, 1));
+    }
 }
 
 CF_INLINE void cf_write_panels(const cf_conv_store *s, int first, int count, int quantised, int act, cf_dtype dtype,
@@ -80,15 +98,7 @@ CF_INLINE void cf_write_panels(const cf_conv_store *s, int first, int count, int
             pixels = 2;
         }
         if (size == 1) {
-            __m256i bytes = cf_bytes_of(&f, dtype, low, high);
-            if (beyond == V_LANES) {
-                _mm256_storeu_si256((__m256i *)out, bytes);
-            } else if (beyond) {
-                _mm256_mask_storeu_epi8(out, (1u << s->channels) - 1, bytes);
-            } else {
-                v_put_8(out, lanes, _mm256_castsi256_si128(bytes));
-                if (pixels == 2) v_put_8(out + s->out_pixel, lanes, _mm256_extracti128_si256(bytes, 1));
-            }
+            cf_put_bytes(s, out, cf_bytes_of(&f, dtype, low, high), lanes, beyond, pixels);
         } else if (dtype == CF_BF16 && beyond == V_LANES) { // one store of a whole cache line
             _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(high, low));
         } else {
@@ -96,6 +106,60 @@ CF_INLINE void cf_write_panels(const cf_conv_store *s, int first, int count, int
             if (beyond) v_write(out + V_LANES * size, dtype, beyond, high, f.unit, f.add_zero);
         }
     }
+}
+
+// Quantised sums to bytes without a residual, where no value leaves int32 (cf_amx_bounded): as cf_write_panels, with as
+// few instructions as can be, since those are what int8 waits for. Scales, an affine block and the zero point are one
+// multiply-add, ReLU is a bound of bytes.
+typedef struct {
+    v_f32 scale, bias;
+} cf_line;
+
+CF_INLINE cf_line cf_line_of(const float *scale, const float *bias, v_f32 unit, v_f32 shift, int act) {
+    cf_line line = {v_load(scale), v_load(bias)};
+    if (act != CF_ACT_SILU) line = (cf_line){v_mul(line.scale, unit), v_fma(line.bias, unit, shift)};
+    return line;
+}
+
+CF_INLINE v_f32 cf_on_line(const float *sums, cf_line line, v_f32 unit, v_f32 shift, int act) {
+    v_f32 value = v_fma(v_from_i32(v_load_i32((const int32_t *)(const void *)sums)), line.scale, line.bias);
+    return act == CF_ACT_SILU ? v_fma(v_act_for(CF_U8, act, value), unit, shift) : value;
+}
+
+CF_INLINE void cf_write_bounded(const cf_conv_store *s, int first, int count, int act, cf_dtype dtype) {
+    int lanes = s->channels < V_LANES ? s->channels : V_LANES, beyond = s->channels - lanes;
+    const cf_tensor *to = s->out_tensor;
+    v_f32 unit = v_set((s->attr->affine ? s->attr->scale : 1) / to->scale);
+    v_f32 shift = v_set((s->attr->affine ? s->attr->shift : 0) / to->scale + (float)to->zero);
+    // ReLU's zero, behind an affine block the least or the greatest value.
+    __m256i bound = cf_bytes_of_words(dtype, _mm512_packs_epi32(v_to_i32(shift), v_to_i32(shift)));
+    int greatest = s->attr->affine && s->attr->scale < 0;
+    cf_line low_line = cf_line_of(s->scale, s->bias, unit, shift, act), high_line = low_line;
+    int distance = beyond ? V_LANES : CF_BLOCK_WIDTH; // of one panel: the next pixel is the other vector
+    if (beyond) high_line = cf_line_of(s->scale + V_LANES, s->bias + V_LANES, unit, shift, act);
+    const float *sums = (const float *)s->sums + first * CF_BLOCK_WIDTH;
+    char *out = s->out + first * s->out_pixel;
+    for (int m = 0, pixels; m < count; m += pixels, sums += pixels * CF_BLOCK_WIDTH, out += pixels * s->out_pixel) {
+        pixels = beyond || m + 1 == count ? 1 : 2;
+        v_f32 low = cf_on_line(sums, low_line, unit, shift, act);
+        v_f32 high = beyond || pixels == 2 ? cf_on_line(sums + distance, high_line, unit, shift, act) : low;
+        __m256i bytes = cf_bytes_of_words(dtype, _mm512_packs_epi32(v_to_i32(low), v_to_i32(high)));
+        if (act == CF_ACT_RELU && dtype == CF_U8)
+            bytes = greatest ? _mm256_min_epu8(bytes, bound) : _mm256_max_epu8(bytes, bound);
+        if (act == CF_ACT_RELU && dtype == CF_S8)
+            bytes = greatest ? _mm256_min_epi8(bytes, bound) : _mm256_max_epi8(bytes, bound);
+        cf_put_bytes(s, out, bytes, lanes, beyond, pixels);
+    }
+}
+
+// True when no sum of int32 becomes a number beyond it in units of the output.
+static int cf_amx_bounded(const cf_problem *problem, const float *scale, const float *bias) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    float unit = (attr->affine ? fabsf(attr->scale) : 1) / problem->out[0].scale;
+    float shift = (attr->affine ? fabsf(attr->shift) : 0) / problem->out[0].scale;
+    for (int o = 0; o < problem->out[0].c; o++)
+        if (!(fabsf(scale[o]) * unit < 0.25f && fabsf(bias[o]) * unit + shift < 0x1p29f)) return 0;
+    return 1;
 }
 
 // Any activation.
@@ -125,6 +189,12 @@ CF_WRITER(cf_write_any_quantised, cf_write_any(s, first, count, 1))
 #define CF_WRITERS(q) CF_WRITERS_OF_ACT(q, NONE) CF_WRITERS_OF_ACT(q, RELU) CF_WRITERS_OF_ACT(q, SILU)
 CF_WRITERS(0)
 CF_WRITERS(1)
+#define CF_WRITERS_BOUNDED(act)                                                                                        \
+    CF_WRITER(cf_write_bounded_##act##U8, cf_write_bounded(s, first, count, CF_ACT_##act, CF_U8))                      \
+    CF_WRITER(cf_write_bounded_##act##S8, cf_write_bounded(s, first, count, CF_ACT_##act, CF_S8))
+CF_WRITERS_BOUNDED(NONE)
+CF_WRITERS_BOUNDED(RELU)
+CF_WRITERS_BOUNDED(SILU)
 
 #define CF_PAIR(q, act, dtype)                                                                                         \
     { cf_write_##q##act##dtype##0, cf_write_##q##act##dtype##1 }
@@ -133,13 +203,21 @@ CF_WRITERS(1)
 #define CF_ACTS(q)                                                                                                     \
     { CF_TYPES(q, NONE), CF_TYPES(q, RELU), CF_TYPES(q, SILU) }
 
-static cf_amx_writer *cf_amx_writer_of(const cf_problem *problem, int quantised) {
+#define CF_BOUNDED(act)                                                                                                \
+    { cf_write_bounded_##act##U8, cf_write_bounded_##act##S8 }
+
+// scale and bias of int32 sums; NULL: sums are FP32 and hold the bias.
+static cf_amx_writer *cf_amx_writer_of(const cf_problem *problem, const float *scale, const float *bias) {
     static cf_amx_writer *const table[2][3][4][2] = {CF_ACTS(0), CF_ACTS(1)};
+    static cf_amx_writer *const bounded_table[3][2] = {CF_BOUNDED(NONE), CF_BOUNDED(RELU), CF_BOUNDED(SILU)};
     const cf_conv_attr *attr = &problem->attr.conv;
     int act = attr->act == CF_ACT_NONE ? 0 : attr->act == CF_ACT_RELU ? 1 : attr->act == CF_ACT_SILU ? 2 : -1;
     cf_dtype dtype = problem->out[0].dtype;
     int type = dtype == CF_F32 ? 0 : dtype == CF_BF16 ? 1 : dtype == CF_U8 ? 2 : 3;
+    int quantised = scale != NULL;
     if (act < 0) return quantised ? cf_write_any_quantised : cf_write_any_sums;
+    if (quantised && type >= 2 && problem->inputs == 1 && cf_amx_bounded(problem, scale, bias))
+        return bounded_table[act][type - 2];
     return table[quantised][act][type][problem->inputs > 1];
 }
 

@@ -380,7 +380,7 @@ static void run_split(const cf_call *call, const cf_team *team) {
     c->call = call;
     c->in = (const char *)call->in[0].data + c->g.in_first * 4;
     c->bias = c->scale = (const float *)(const void *)((const char *)call->packed + weight_bytes(&p));
-    c->write = cf_amx_writer_of(call->problem, 0);
+    c->write = cf_amx_writer_of(call->problem, NULL, NULL);
     int32_t offset[CF_AMX_MOST_STEPS];
     p.offset = offset;
     int s = 0;

@@ -413,7 +413,7 @@ static void run(const cf_call *call, const cf_team *team) {
     make_plan(call->problem, call->images, &p);
     p.call = call;
     p.bias = (const float *)((const char *)call->packed + POINTS * p.point_weights);
-    p.write = cf_amx_writer_of(call->problem, 0);
+    p.write = cf_amx_writer_of(call->problem, NULL, NULL);
     cf_conv_share share = cf_conv_share_of(team, p.tiles, p.pairs, 1);
     if (share.run_first == share.run_last || share.panel_first == share.panel_last) return;
     uint8_t in = (uint8_t)p.rows, weight = CHUNK / 2;
