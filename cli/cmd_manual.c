@@ -68,7 +68,8 @@ static int run(int argc, char **argv) {
         if (!cli_verbs[i]->hidden) print_verb(cli_verbs[i]);
     fputs(".SH EXIT STATUS\n0: all done. 1: something failed (one bad image among many, too). 2: wrong usage.\n"
           ".SH ENVIRONMENT\n"
-          ".TP\n\\fBCFINE_CPU\\fR\nHighest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, "
+          ".TP\n\\fBCFINE_CPU\\fR\nHighest instruction set to use: scalar, avx2, avxvnni, avx512, avx512vnni, "
+          "avx512bf16, "
           "avx512fp16, amx.\n"
           ".TP\n\\fBCFINE_MODELS\\fR\nFolder of bundled models, instead of the installed one.\n"
           ".TP\n\\fBCFINE_CACHE\\fR\nFolder of pulled models, instead of ~/.cache/cfine.\n"

@@ -6,8 +6,8 @@
 
 const char *const cli_precision_choices[] = {"default", "fp32", "bf16", "fp16", "int8", "fp8", NULL};
 const char *const cli_precisions[] = {"fp32", "bf16", "fp16", "int8", "fp8", NULL};
-const char *const cli_cpu_levels[] = {"native",     "scalar",     "avx2", "avx512", "avx512vnni",
-                                      "avx512bf16", "avx512fp16", "amx",  NULL};
+const char *const cli_cpu_levels[] = {"native",     "scalar",     "avx2",       "avxvnni", "avx512",
+                                      "avx512vnni", "avx512bf16", "avx512fp16", "amx",     NULL};
 const char *const cli_auto[] = {"auto", NULL};
 
 void cli_read_devices(cli_model_args *args, cli_devices *out) {

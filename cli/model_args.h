@@ -86,7 +86,8 @@ extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
          CLI_DEVICE, offsetof(type, member.device)},                                                                    \
     {                                                                                                                   \
         "cpu", 0, "LEVEL",                                                                                              \
-            "highest instruction set to use: scalar, avx2, avx512, avx512vnni, avx512bf16, avx512fp16, amx (default: "  \
+            "highest instruction set to use: scalar, avx2, avxvnni, avx512, avx512vnni, avx512bf16, avx512fp16, amx "   \
+            "(default: "                                                                                                \
             "native)",                                                                                                  \
             CLI_CHOICE, offsetof(type, member.cpu), .choices = cli_cpu_levels                                           \
     }

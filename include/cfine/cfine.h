@@ -391,8 +391,8 @@ CFINE_API cfine_status cfine_gpu_describe(int index, char *text, size_t size, cf
 // The faster 16-bit precision of a device ("cpu", NULL: the same, or "cuda..."): CFINE_FP16 on a GPU and on a CPU with
 // AVX-512 FP16 but no AMX, else CFINE_BF16. int8 leaves to it what does not run in bytes.
 CFINE_API cfine_precision cfine_half_precision(const char *device);
-// Limits the instruction sets to "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "avx512fp16", "amx" or
-// "native". Call it before building or opening plans.
+// Limits the instruction sets to "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "avx512fp16",
+// "amx" or "native". Call it before building or opening plans.
 CFINE_API cfine_status cfine_cpu_limit(const char *level, cfine_error *error);
 
 #ifdef __cplusplus

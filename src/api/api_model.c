@@ -41,7 +41,7 @@ cfine_status cfine_cpu_limit(const char *level, cfine_error *error) {
     if (!level || !cf_cpu_mask_parse(level, &mask))
         return cf_fail(
             error, CFINE_ERROR_ARGUMENT,
-            "cpu level '%s': must be scalar, avx2, avx512, avx512vnni, avx512bf16, avx512fp16, amx or native",
+            "cpu level '%s': must be scalar, avx2, avxvnni, avx512, avx512vnni, avx512bf16, avx512fp16, amx or native",
             level ? level : "");
     cf_cpu_set_mask(mask);
     return CFINE_OK;

@@ -14,6 +14,7 @@ static const struct {
     const char *name;
 } feature_names[] = {
     {CF_CPU_AVX2, "avx2"},
+    {CF_CPU_AVX_VNNI, "avx_vnni"},
     {CF_CPU_AVX512, "avx512"},
     {CF_CPU_AVX512_VNNI, "avx512_vnni"},
     {CF_CPU_AVX512_BF16, "avx512_bf16"},
@@ -37,6 +38,7 @@ int cf_cpu_mask_parse(const char *name, uint32_t *mask) {
     } levels[] = {
         {"scalar", 0},
         {"avx2", UP_TO_AVX2},
+        {"avxvnni", UP_TO_AVX2 | CF_CPU_AVX_VNNI},
         {"avx512", UP_TO_AVX512},
         {"avx512vnni", UP_TO_VNNI},
         {"avx512bf16", UP_TO_BF16},
@@ -78,6 +80,7 @@ static uint32_t detect(void) {
     uint32_t b7 = b, c7 = c, d7 = d, a71 = 0;
     if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) a71 = a;
     if (ymm && fma_f16c && (b7 & bit_AVX2)) features |= CF_CPU_AVX2;
+    if ((features & CF_CPU_AVX2) && (a71 & 1u << 4)) features |= CF_CPU_AVX_VNNI;
     uint32_t foundation = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     if (!(features & CF_CPU_AVX2) || !zmm || (b7 & foundation) != foundation) return features;
     features |= CF_CPU_AVX512;

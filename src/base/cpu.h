@@ -15,6 +15,7 @@ enum {
     CF_CPU_AVX512_FP16 = 1 << 4, // FP16 arithmetic
     CF_CPU_AMX_BF16 = 1 << 5,    // AMX tiles with bf16, permission granted by the kernel
     CF_CPU_AMX_INT8 = 1 << 6,
+    CF_CPU_AVX_VNNI = 1 << 7, // int8 dot products of 256 bits, without AVX-512
 };
 
 // Features usable here: CPUID says so, the OS saves the registers (XGETBV), AMX permission was granted, and the mask
@@ -27,8 +28,8 @@ uint32_t cf_cpu_forbidden(void);
 // Limits later answers of cf_cpu_features. A name of cf_cpu_mask_parse turned into bits; ~0 allows all.
 void cf_cpu_set_mask(uint32_t mask);
 
-// "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "avx512fp16", "amx" or "native" to the bits allowed up to
-// that level. Returns 0 and leaves *mask alone when the name is unknown.
+// "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "avx512fp16", "amx" or "native" to the bits
+// allowed up to that level. Returns 0 and leaves *mask alone when the name is unknown.
 int cf_cpu_mask_parse(const char *name, uint32_t *mask);
 
 // "avx2 avx512 avx512_vnni ..." of the given bits, into text.

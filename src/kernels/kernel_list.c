@@ -11,6 +11,7 @@
     X(cf_winograd_bf16_amx)                                                                                            \
     X(cf_conv_bf16_amx)                                                                                                \
     X(cf_conv_int8_avx512)                                                                                             \
+    X(cf_conv_int8_avxvnni)                                                                                            \
     X(cf_winograd_f16_avx512)                                                                                          \
     X(cf_conv_f16_avx512)                                                                                              \
     X(cf_winograd_bf16_avx512)                                                                                         \

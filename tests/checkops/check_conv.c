@@ -347,13 +347,14 @@ static void cases(check_run *run) {
     }
 }
 
-// The AMX kernels on emulated tiles (amx_emulated.h). They ask for less of the CPU than the real ones.
+// The AMX kernels on emulated tiles (amx_emulated.h), AVX-VNNI's with AVX-512's instruction (avxvnni_emulated.h). They
+// ask for less of the CPU than the real ones, or for other things.
 extern const cf_kernel emulated_conv_bf16_amx, emulated_conv_int8_amx, emulated_conv_f32_amx, emulated_winograd_amx,
-    emulated_winograd_bf16_amx;
-enum { EMULATED = 5 };
+    emulated_winograd_bf16_amx, emulated_conv_int8_avxvnni;
+enum { EMULATED = 6 };
 static cf_kernel emulated[EMULATED];
-static const cf_kernel *const extra[EMULATED + 1] = {&emulated[0], &emulated[1], &emulated[2],
-                                                     &emulated[3], &emulated[4], NULL};
+static const cf_kernel *const extra[EMULATED + 1] = {&emulated[0], &emulated[1], &emulated[2], &emulated[3],
+                                                     &emulated[4], &emulated[5], NULL};
 
 static void cases_and_emulated(check_run *run) {
     emulated[0] = emulated_conv_bf16_amx, emulated[0].name = "conv_bf16_amx emulated";
@@ -362,6 +363,8 @@ static void cases_and_emulated(check_run *run) {
     emulated[3] = emulated_winograd_amx, emulated[3].name = "conv_winograd_amx emulated";
     emulated[4] = emulated_winograd_bf16_amx, emulated[4].name = "conv_winograd_bf16_amx emulated";
     for (int i = 0; i < EMULATED; i++) emulated[i].cpu &= ~(uint32_t)(CF_CPU_AMX_BF16 | CF_CPU_AMX_INT8);
+    emulated[5] = emulated_conv_int8_avxvnni, emulated[5].name = "conv_int8_avxvnni emulated";
+    emulated[5].cpu = CF_CPU_AVX2 | CF_CPU_AVX512 | CF_CPU_AVX512_VNNI;
     cases(run);
 }
 

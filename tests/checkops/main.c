@@ -366,7 +366,7 @@ static void emit_bench(check_run *run, const check_case *one, bench_case *made) 
         const cf_kernel *kernel = run->tallies[k].kernel;
         made->problem.threads = run->threads;
         if (!cf_kernel_runs_on(kernel, &run->target) || kernel->refuse(&made->problem)) continue;
-        if (strstr(kernel->name, "emulated")) continue;
+        if (strstr(kernel->name, "amx emulated")) continue;
         if (run->kernel_filter && !strstr(kernel->name, run->kernel_filter)) continue;
         timed *t = &all[kernel->launch ? 0 : count];
         t->kernel = kernel;
@@ -533,8 +533,8 @@ static void usage(FILE *to) {
     fprintf(to, "usage: checkops [--quick] [--bench] [--list] [--op NAME] [--filter TEXT] [--kernel TEXT]\n"
                 "                [--cpu LEVEL] [--threads N] [--images N] [--peak GFLOPS] [--shapes DIR]\n"
                 "                [--device cpu|cuda]\n"
-                "Compares every kernel with its reference, or times it (--bench). LEVEL: scalar, avx2, avx512,\n"
-                "avx512vnni, avx512bf16, avx512fp16, amx, native. Exit status 1: a kernel is wrong.\n");
+                "Compares every kernel with its reference, or times it (--bench). LEVEL: scalar, avx2, avxvnni,\n"
+                "avx512, avx512vnni, avx512bf16, avx512fp16, amx, native. Exit status 1: a kernel is wrong.\n");
 }
 
 static void run_op(check_run *run, const check_op *op) {

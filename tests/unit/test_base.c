@@ -151,6 +151,8 @@ static void cpu_masks_only_take_away(void **state) {
     uint32_t all = cf_cpu_features(), mask = 123;
     assert_false(cf_cpu_mask_parse("z80", &mask));
     assert_int_equal(mask, 123);
+    assert_true(cf_cpu_mask_parse("avxvnni", &mask));
+    assert_int_equal(mask, CF_CPU_AVX2 | CF_CPU_AVX_VNNI);
     assert_true(cf_cpu_mask_parse("avx2", &mask));
     cf_cpu_set_mask(mask);
     assert_int_equal(cf_cpu_features(), all & CF_CPU_AVX2);

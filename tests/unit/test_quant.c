@@ -363,7 +363,7 @@ static recording record_run(cf_graph *graph, uint32_t features) {
 // drawn, makes much of such a difference.)
 static void all_kernels_agree(void **state) {
     (void)state;
-    static const char *const levels[] = {"avx2", "avx512", "avx512vnni", "native"};
+    static const char *const levels[] = {"avx2", "avxvnni", "avx512", "avx512vnni", "native"};
     cf_calibration *made = tiny_calibration(0, 0);
     cf_graph *graph = tiny_graph();
     assert_ok(cf_assign_int8(graph, made, 1, &error));
