@@ -28,7 +28,7 @@ enum {
     UP_TO_AVX512 = UP_TO_AVX2 | CF_CPU_AVX512,
     UP_TO_VNNI = UP_TO_AVX512 | CF_CPU_AVX512_VNNI,
     UP_TO_BF16 = UP_TO_VNNI | CF_CPU_AVX512_BF16,
-    UP_TO_FP16 = UP_TO_BF16 | CF_CPU_AVX512_FP16,
+    UP_TO_FP16 = UP_TO_BF16 | CF_CPU_AVX512_FP16 | CF_CPU_AVX_VNNI, // processors with the one have the other
 };
 
 int cf_cpu_mask_parse(const char *name, uint32_t *mask) {

@@ -29,7 +29,8 @@ uint32_t cf_cpu_forbidden(void);
 void cf_cpu_set_mask(uint32_t mask);
 
 // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "avx512fp16", "amx" or "native" to the bits
-// allowed up to that level. Returns 0 and leaves *mask alone when the name is unknown.
+// allowed up to that level; avxvnni stands beside avx512 (some processors have one, some the other) and belongs to
+// avx512fp16 and what follows. Returns 0 and leaves *mask alone when the name is unknown.
 int cf_cpu_mask_parse(const char *name, uint32_t *mask);
 
 // "avx2 avx512 avx512_vnni ..." of the given bits, into text.

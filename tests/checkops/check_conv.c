@@ -116,16 +116,20 @@ static double unit(const check_case *one, const cf_kernel *kernel) {
     if (strstr(kernel->name, "conv_tma_e4m3")) return 0x1p-11;
     if (strstr(kernel->name, "conv_tma_u8") && p->attr.conv.act == CF_ACT_SILU && p->out[0].dtype == CF_U8)
         return 0x1.2p-12;
-    // Winograd in bf16 rounds sums of four inputs and of nine weights once more, by 2^-9 each; magnitude() is the sum
-    // of absolute products, of which those errors are a part.
+    // Winograd in bf16 rounds transformed inputs and weights, sums of some of them, by 2^-9 each; magnitude() is the
+    // sum of absolute products, of which those errors are a part.
     if (strstr(kernel->name, "winograd_bf16")) return 0x1p-8;
     // Sums of 32 products and then some in FP16: 2^-11 of the partial sum a step.
     if (strstr(kernel->name, "conv_f16_avx512") || strstr(kernel->name, "winograd_f16")) return F16_UNIT;
-    // A CPU's sigmoid of results that are rounded to bf16 or bytes (simd_act.h).
-    int coarse = p->out[0].dtype == CF_BF16 || p->out[0].dtype == CF_U8 || p->out[0].dtype == CF_S8;
-    if (coarse && !kernel->launch && (p->attr.conv.act == CF_ACT_SILU || p->attr.conv.act == CF_ACT_SIGMOID))
-        return 0x1.2p-13;
     return 2e-6; // sums of up to 5000 terms: sqrt(5000) * 2^-24 is 4e-6 only if every rounding has one sign
+}
+
+// A CPU's sigmoid of results that are rounded to bf16 or bytes errs by 2^-12.8 (simd_act.h).
+static double share(const check_case *one, const cf_kernel *kernel) {
+    const cf_problem *p = &one->problem;
+    int coarse = p->out[0].dtype == CF_BF16 || p->out[0].dtype == CF_U8 || p->out[0].dtype == CF_S8;
+    int sigmoid = p->attr.conv.act == CF_ACT_SILU || p->attr.conv.act == CF_ACT_SIGMOID;
+    return coarse && sigmoid && !kernel->launch ? 0x1.4p-13 : 0;
 }
 
 static double work(const cf_problem *p) {
@@ -374,4 +378,5 @@ const check_op check_conv = {.op = CF_OP_CONV,
                              .fill_constant = fill_constant,
                              .magnitude = magnitude,
                              .unit = unit,
+                             .share = share,
                              .work = work};

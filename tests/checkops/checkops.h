@@ -95,6 +95,8 @@ typedef struct check_op {
     void (*magnitude)(const check_case *one, const cf_call *call, double *magnitude);
     // The allowed error of a kernel in units of magnitude, beside half a step of the output's format. NULL: 4e-6.
     double (*unit)(const check_case *one, const cf_kernel *kernel);
+    // The allowed error as a share of the result (without what is added to it last), beside these. NULL: none.
+    double (*share)(const check_case *one, const cf_kernel *kernel);
     // Floating-point operations of one run, for GFLOP/s. NULL: none counted.
     double (*work)(const cf_problem *problem);
     // 1: the result is the border around the output, all zero; what is inside stays.

@@ -255,9 +255,20 @@ static double clamp_to_format(const cf_tensor *out, double value) {
     return fmin(fmax(value, (least - out->zero) * out->scale), (most - out->zero) * out->scale);
 }
 
+// Magnitudes of what a convolution adds to its activation: the affine block's shift, the residual.
+static double added_at(const bench_case *made, int n, int y, int x, int c) {
+    const cf_problem *problem = &made->problem;
+    const cf_conv_attr *attr = &problem->attr.conv;
+    if (problem->op != CF_OP_CONV) return 0;
+    double shift = attr->affine ? fabs((double)attr->shift) : 0;
+    if (problem->inputs < 2 || attr->coarse) return shift;
+    return shift + fabs((double)cf_tensor_get(&made->in[1].tensor, n, y, x, c));
+}
+
 static int compare(check_run *run, const check_case *one, const bench_case *made, tally *t, int threads) {
     const cf_tensor *got = &made->out.tensor, *want = &made->reference.tensor;
     double unit = run->op->unit ? run->op->unit(one, t->kernel) : 4e-6;
+    double share = run->op->share ? run->op->share(one, t->kernel) : 0;
     size_t i = 0, wrong = 0;
     double worst = 0, first_got = 0, first_want = 0;
     int at[4] = {0};
@@ -270,12 +281,13 @@ static int compare(check_run *run, const check_case *one, const bench_case *made
                     if (g == w) continue;
                     g = finite_of(got, g), w = finite_of(got, w);
                     double allowed = half_step(got, w) * 1.001 + unit * made->magnitude[i] + 1e-37;
-                    double share = fabs(g - w) / allowed;
-                    if (!(share <= 1) && wrong++ == 0) {
+                    if (share) allowed += share * (fabs(w) + added_at(made, n, y, x, c));
+                    double part = fabs(g - w) / allowed;
+                    if (!(part <= 1) && wrong++ == 0) {
                         first_got = g, first_want = w;
                         at[0] = n, at[1] = y, at[2] = x, at[3] = c;
                     }
-                    if (!(share <= worst)) worst = share;
+                    if (!(part <= worst)) worst = part;
                 }
     if (!(worst <= t->worst)) t->worst = worst;
     if (wrong && run->failures < MAX_REPORTED)
@@ -368,14 +380,12 @@ static void emit_bench(check_run *run, const check_case *one, bench_case *made) 
         if (!cf_kernel_runs_on(kernel, &run->target) || kernel->refuse(&made->problem)) continue;
         if (strstr(kernel->name, "amx emulated")) continue;
         if (run->kernel_filter && !strstr(kernel->name, run->kernel_filter)) continue;
+        if (!kernel->launch && count == BENCH_KERNELS) die("more kernels than can be timed in turns");
         timed *t = &all[kernel->launch ? 0 : count];
         t->kernel = kernel;
         prepare(made, kernel, &made->out, run->threads, &t->ready);
         count++;
-        if (!kernel->launch) {
-            if (count == BENCH_KERNELS) die("more kernels than can be timed in turns");
-            continue;
-        }
+        if (!kernel->launch) continue;
         time_on_device(t);
         print_time(run, one, made, t, 1);
         release(&t->ready);

@@ -370,7 +370,7 @@ static void all_kernels_agree(void **state) {
     round_weights(graph);
     recording right = record_run(graph, 0);
     assert_true(right.count > 100000);
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         uint32_t mask;
         long wrong = 0;
         assert_true(cf_cpu_mask_parse(levels[i], &mask));

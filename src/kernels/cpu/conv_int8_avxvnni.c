@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// int8 convolution with AVX-VNNI, the byte products of processors without AVX-512 (Intel's from Alder Lake on, and the
-// small cores alone; AMD's from Zen 5 on): four products a lane and an exact int32 sum, where AVX2 has to widen. Signed
+// int8 convolution with AVX-VNNI, the byte products of processors without AVX-512 (Intel's from Alder Lake on, those of
+// small cores alone too): four products a lane and an exact int32 sum, where AVX2 has to widen. Signed
 // activations are made unsigned by adding 128 (the top bit flipped), which packing took into account.
 #include "base/cpu.h"
 #include "kernels/cpu/conv_avx2.h"

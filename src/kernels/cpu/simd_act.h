@@ -20,7 +20,8 @@ CF_INLINE v_f32 v_exp(v_f32 x) {
     return v_scale_by_power(p, n);
 }
 
-// Beyond x = -87 it stays at e^-87: there x * sigmoid(x) is next to 0. A division takes as long as all the rest.
+// Beyond x = -87 it stays at e^-87: x * sigmoid(x) is next to 0 there, down to x = -1e30. A division would take as long
+// as all the rest.
 CF_INLINE v_f32 v_sigmoid(v_f32 x) {
     v_f32 power = v_exp(v_min(v_set(87), v_sub(v_zero(), x))); // in this order NaN passes
     return v_reciprocal(v_add(v_set(1), power));
@@ -80,7 +81,7 @@ CF_INLINE v_f32 v_sigmoid_rounded(v_f32 x) {
 
 // 1 / (1 + e^-x), relative error 2^-12.8, a fourteenth of bf16's half step: half as many instructions. They are what
 // limits convolutions of few channels on AMX: while tiles are multiplied one vector instruction starts a cycle, not
-// two.
+// two. SiLU of -infinity is NaN by it, as by the formula.
 CF_INLINE v_f32 v_sigmoid_coarse(v_f32 x) {
     v_f32 t = v_mul(x, v_set(-1.44269504f)), r = v_fraction(t);
     v_f32 p = v_fma(r, v_set(0.078024514f), v_set(0.22606717f)); // 2^r, 0 <= r < 1, relative error 7.5e-5
