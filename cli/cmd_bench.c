@@ -83,10 +83,7 @@ static const cli_option options[] = {
      CLI_INT, offsetof(bench_args, streams), .least = 1, .most = 64},
     {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)", CLI_DEVICE,
      offsetof(bench_args, model.device)},
-    {"cpu", 0, "LEVEL",
-     "highest instruction set to use: scalar, avx2, avxvnni, avx512, avx512vnni, avx512bf16, avx512fp16, amx (default: "
-     "native)",
-     CLI_CHOICE, offsetof(bench_args, model.cpu), .choices = cli_cpu_levels},
+    {"cpu", 0, "LEVEL", CLI_CPU_HELP, CLI_CHOICE, offsetof(bench_args, model.cpu), .choices = cli_cpu_levels},
     {"onnxruntime", 0, "FILE",
      "libonnxruntime.so of ONNX Runtime (default: CFINE_ONNXRUNTIME, what the loader finds, what --python has)",
      CLI_TEXT, offsetof(bench_args, onnxruntime), .completion = CLI_COMPLETE_FILES},

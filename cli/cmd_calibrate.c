@@ -50,10 +50,7 @@ static const cli_option options[] = {
      .least = 1, .most = 1024},
     {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number; the file serves both (default: cpu)", CLI_DEVICE,
      offsetof(calibrate_args, device)},
-    {"cpu", 0, "LEVEL",
-     "highest instruction set to use: scalar, avx2, avxvnni, avx512, avx512vnni, avx512bf16, avx512fp16, amx (default: "
-     "native)",
-     CLI_CHOICE, offsetof(calibrate_args, cpu), .choices = cli_cpu_levels},
+    {"cpu", 0, "LEVEL", CLI_CPU_HELP, CLI_CHOICE, offsetof(calibrate_args, cpu), .choices = cli_cpu_levels},
 };
 
 typedef struct {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cfine/cfine.h"
+#include "model_args.h"
 #include "verbs.h"
 
 // Text with the characters escaped that roff would take for its own.
@@ -68,9 +69,7 @@ static int run(int argc, char **argv) {
         if (!cli_verbs[i]->hidden) print_verb(cli_verbs[i]);
     fputs(".SH EXIT STATUS\n0: all done. 1: something failed (one bad image among many, too). 2: wrong usage.\n"
           ".SH ENVIRONMENT\n"
-          ".TP\n\\fBCFINE_CPU\\fR\nHighest instruction set to use: scalar, avx2, avxvnni, avx512, avx512vnni, "
-          "avx512bf16, "
-          "avx512fp16, amx.\n"
+          ".TP\n\\fBCFINE_CPU\\fR\nHighest instruction set to use: " CLI_CPU_LEVELS ".\n"
           ".TP\n\\fBCFINE_MODELS\\fR\nFolder of bundled models, instead of the installed one.\n"
           ".TP\n\\fBCFINE_CACHE\\fR\nFolder of pulled models, instead of ~/.cache/cfine.\n"
           ".TP\n\\fBHF_ENDPOINT\\fR, \\fBHF_TOKEN\\fR\nThe hub to pull from, and the token to show it.\n",

@@ -57,10 +57,7 @@ static const cli_option options[] = {
      .least = 1, .most = 1024},
     {"device", 0, "DEVICE", "cpu, cuda or cuda:N, a GPU by its number (default: cpu)", CLI_DEVICE,
      offsetof(optimize_args, model.device)},
-    {"cpu", 0, "LEVEL",
-     "highest instruction set to use: scalar, avx2, avxvnni, avx512, avx512vnni, avx512bf16, avx512fp16, amx (default: "
-     "native)",
-     CLI_CHOICE, offsetof(optimize_args, model.cpu), .choices = cli_cpu_levels},
+    {"cpu", 0, "LEVEL", CLI_CPU_HELP, CLI_CHOICE, offsetof(optimize_args, model.cpu), .choices = cli_cpu_levels},
     {"json", 'j', NULL, "print one JSON object a line for each setting that was measured", CLI_FLAG,
      offsetof(optimize_args, json)},
 };

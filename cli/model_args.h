@@ -19,6 +19,10 @@ typedef struct cli_model_args {
 extern const char *const cli_precisions[];        // in the order of cfine_precision, from CFINE_FP32
 extern const char *const cli_precision_choices[]; // cfine_precision, "default" first
 extern const char *const cli_cpu_levels[];
+// What --cpu and CFINE_CPU take, beside native.
+#define CLI_CPU_LEVELS "scalar, avx2, avxvnni, avx512, avx512vnni, avx512bf16, avx512fp16, amx"
+#define CLI_CPU_HELP "highest instruction set to use: " CLI_CPU_LEVELS " (default: native)"
+
 extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
 
 // Rows for a table of options; `type` is the verb's struct of arguments, `member` its cli_model_args. The second set is
@@ -85,11 +89,7 @@ extern const char *const cli_auto[]; // for batches: CFINE_BATCH_AUTO
          "DEVICE",   "cpu, cuda or cuda:N, a GPU by its number; detect and serve: cuda:0,1 too (default: cpu)",         \
          CLI_DEVICE, offsetof(type, member.device)},                                                                    \
     {                                                                                                                   \
-        "cpu", 0, "LEVEL",                                                                                              \
-            "highest instruction set to use: scalar, avx2, avxvnni, avx512, avx512vnni, avx512bf16, avx512fp16, amx "   \
-            "(default: "                                                                                                \
-            "native)",                                                                                                  \
-            CLI_CHOICE, offsetof(type, member.cpu), .choices = cli_cpu_levels                                           \
+        "cpu", 0, "LEVEL", CLI_CPU_HELP, CLI_CHOICE, offsetof(type, member.cpu), .choices = cli_cpu_levels              \
     }
 
 // Where sessions run: "cuda:0,2" is {"cuda:0", "cuda:2"}, anything else one device as it was given.

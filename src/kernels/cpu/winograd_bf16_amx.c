@@ -395,10 +395,8 @@ static void run_blocks(const plan *p, const cf_conv_share *share, char *scratch)
         int64_t next = share->run_first + (b + 1) * MOST_TILES, left = share->run_last - next;
         w.next = &block[(b + 1) & 1];
         w.due = 0;
-        begin_inputs(p, next,
-                     left <= 0           ? 0
-                     : left < MOST_TILES ? (int)left
-                                         : MOST_TILES,
+        if (left < 0) left = 0;
+        begin_inputs(p, next, left < MOST_TILES ? (int)left : MOST_TILES,
                      scratch + ((b + 1) & 1) * (int64_t)inputs_size(p), w.next);
         float *sums = products + (b & 1) * POINTS * p->products;
         if (b >= 0) multiply_block(p, &block[b & 1], sums, share->panel_first, share->panel_last, &w);
