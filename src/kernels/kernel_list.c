@@ -21,7 +21,8 @@
     X(cf_conv_f32_amx)                                                                                                 \
     X(cf_conv_f32_bf16_avx512)                                                                                         \
     X(cf_conv_f32_avx512)                                                                                              \
-    X(cf_depthwise_bf16_avx512)                                                                                        \
+    X(cf_depthwise_wide_bf16_avx512)                                                                                   \
+    X(cf_depthwise_wide_avx512)                                                                                        \
     X(cf_depthwise_avx512)                                                                                             \
     X(cf_depthwise_avx2)                                                                                               \
     X(cf_winograd_avx2)                                                                                                \

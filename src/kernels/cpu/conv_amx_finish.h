@@ -40,20 +40,6 @@ CF_INLINE v_f32 cf_finished_value(const cf_finish *f, const float *sums, const f
     return bytes && add ? v_mul(value, f->unit) : value;
 }
 
-// 32 words, of which two vectors were packed, to bytes in order, saturated.
-CF_INLINE __m256i cf_bytes_of_words(cf_dtype dtype, __m512i words) {
-    __m512i bytes = dtype == CF_S8 ? _mm512_packs_epi16(words, words) : _mm512_packus_epi16(words, words);
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-    return _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, bytes));
-}
-
-// Two vectors in units of the output to 32 bytes, saturated as v_write does it, with fewer instructions.
-CF_INLINE __m256i cf_bytes_of(const cf_finish *f, cf_dtype dtype, v_f32 low, v_f32 high) {
-    v_f32 most = v_set(1024); // beyond int32 the conversion would give the smallest integer
-    __m512i words = _mm512_packs_epi32(v_to_i32(v_min(low, most)), v_to_i32(v_min(high, most)));
-    return cf_bytes_of_words(dtype, _mm512_adds_epi16(words, f->zero));
-}
-
 // Stores the bytes of a pixel's two panels; of one pixel, or two, where there is one panel (`beyond` 0).
 CF_INLINE void cf_put_bytes(const cf_conv_store *s, char *out, __m256i bytes, int lanes, int beyond, int pixels) {
     if (beyond == V_LANES) {
@@ -98,7 +84,7 @@ CF_INLINE void cf_write_panels(const cf_conv_store *s, int first, int count, int
             pixels = 2;
         }
         if (size == 1) {
-            cf_put_bytes(s, out, cf_bytes_of(&f, dtype, low, high), lanes, beyond, pixels);
+            cf_put_bytes(s, out, v_to_bytes(dtype, low, high, f.zero), lanes, beyond, pixels);
         } else if (dtype == CF_BF16 && beyond == V_LANES) { // one store of a whole cache line
             _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(high, low));
         } else {
@@ -132,7 +118,7 @@ CF_INLINE void cf_write_bounded(const cf_conv_store *s, int first, int count, in
     v_f32 unit = v_set((s->attr->affine ? s->attr->scale : 1) / to->scale);
     v_f32 shift = v_set((s->attr->affine ? s->attr->shift : 0) / to->scale + (float)to->zero);
     // ReLU's zero, behind an affine block the least or the greatest value.
-    __m256i bound = cf_bytes_of_words(dtype, _mm512_packs_epi32(v_to_i32(shift), v_to_i32(shift)));
+    __m256i bound = v_words_to_bytes(dtype, _mm512_packs_epi32(v_to_i32(shift), v_to_i32(shift)));
     int greatest = s->attr->affine && s->attr->scale < 0;
     cf_line low_line = cf_line_of(s->scale, s->bias, unit, shift, act), high_line = low_line;
     int distance = beyond ? V_LANES : CF_BLOCK_WIDTH; // of one panel: the next pixel is the other vector
@@ -143,7 +129,7 @@ CF_INLINE void cf_write_bounded(const cf_conv_store *s, int first, int count, in
         pixels = beyond || m + 1 == count ? 1 : 2;
         v_f32 low = cf_on_line(sums, low_line, unit, shift, act);
         v_f32 high = beyond || pixels == 2 ? cf_on_line(sums + distance, high_line, unit, shift, act) : low;
-        __m256i bytes = cf_bytes_of_words(dtype, _mm512_packs_epi32(v_to_i32(low), v_to_i32(high)));
+        __m256i bytes = v_words_to_bytes(dtype, _mm512_packs_epi32(v_to_i32(low), v_to_i32(high)));
         if (act == CF_ACT_RELU && dtype == CF_U8)
             bytes = greatest ? _mm256_min_epu8(bytes, bound) : _mm256_max_epu8(bytes, bound);
         if (act == CF_ACT_RELU && dtype == CF_S8)

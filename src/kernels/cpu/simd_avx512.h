@@ -229,4 +229,19 @@ CF_INLINE void v_write(void *to, cf_dtype dtype, int lanes, v_f32 value, v_f32 i
     }
 }
 
+// 32 words, of which two vectors were packed, to bytes in order, saturated.
+CF_INLINE __m256i v_words_to_bytes(cf_dtype dtype, __m512i words) {
+    __m512i bytes = dtype == CF_S8 ? _mm512_packs_epi16(words, words) : _mm512_packus_epi16(words, words);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, bytes));
+}
+
+// Two vectors in units of the output to 32 bytes, saturated as v_write does it, with fewer instructions. zero: of the
+// bytes, as 16-bit numbers.
+CF_INLINE __m256i v_to_bytes(cf_dtype dtype, v_f32 low, v_f32 high, __m512i zero) {
+    v_f32 most = v_set(1024); // beyond int32 the conversion would give the smallest integer
+    __m512i words = _mm512_packs_epi32(v_to_i32(v_min(low, most)), v_to_i32(v_min(high, most)));
+    return v_words_to_bytes(dtype, _mm512_adds_epi16(words, zero));
+}
+
 #endif
