@@ -120,6 +120,7 @@ typedef struct cf_place {
 typedef struct cf_buffer {
     int32_t halo;
     int32_t first, last; // nodes that write it first and read it last, inclusive
+    int64_t pixel;       // numbers from one pixel to the next
     int64_t bytes, offset;
     int32_t placed; // 1: the offset is given
 } cf_buffer;

@@ -168,6 +168,7 @@ static const struct {
     {"u8+u8>bf16", CF_U8, CF_BF16, CF_U8},
     {"u8>bf16", CF_U8, CF_BF16, -1},
     {"u8+bf16>u8", CF_U8, CF_U8, CF_BF16},
+    {"bf16>s8", CF_BF16, CF_S8, -1},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds, PLAIN_KINDS = 4, KIND_BF16 = 1, KIND_U8 = 2 };
 

@@ -32,7 +32,12 @@ enum {
     CF_AMX_FEW_WEIGHTS = 32 << 10,    // bytes that stay in the first cache beside the input
     CF_AMX_WEIGHT_BYTES = 1400 << 10, // of a thread's weights: what the second cache of 2 MB holds beside the rest
     CF_AMX_WAITING_BYTES = 512 << 10, // of sums that wait, in the second cache beside what they are made of
-    CF_AMX_MOST_AHEAD = 16,           // cache lines called for in a step
+    CF_AMX_MOST_AHEAD = 16,           // calls in a step
+    CF_AMX_MOST_FRESH = 64,           // pixels of a kernel that are called for
+    CF_AMX_FEW_STEPS = 16,            // of a block whose output is called for
+    CF_AMX_BLOCKS_AHEAD = 2,          // from a block to the one whose output is called for meanwhile
+    CF_AMX_COLD = 512 << 10,          // bytes of a thread's output, or residual, that is called for
+    CF_AMX_CALLED = 128,              // bytes that one call brings: the processor fetches lines in pairs
 };
 
 typedef enum { CF_AMX_BF16, CF_AMX_U8, CF_AMX_S8 } cf_amx_product;
@@ -65,9 +70,9 @@ typedef struct cf_amx_conv {
     int64_t tiles_per_line, tiles, block; // tiles in a block, unless fewer are left: 4 with a single panel, else 2
     cf_amx_writer *write;
     cf_amx_multiplier *const (*multiply)[2]; // [tiles - 1][panels - 1]
-    // Of each step bytes from the first tap, and from the panel's first weight; the input that the line before did not
-    // read, likewise.
-    int32_t *offset, *weight_offset, *fresh, fresh_count;
+    int32_t *offset, *weight_offset;         // of each step bytes from the first tap, and from the panel's first weight
+    // Pixels that the block before did not read, bytes from the first tap, and calls for one of them.
+    int32_t fresh[CF_AMX_MOST_FRESH], fresh_count, fresh_lines;
 } cf_amx_conv;
 
 static inline int64_t cf_least(int64_t a, int64_t b) {
@@ -175,19 +180,29 @@ static inline size_t cf_amx_scratch(const cf_amx_conv *p) {
 // each part reads the pixels it needs as often as it can.
 static void cf_amx_steps(cf_amx_conv *p) {
     const cf_conv_geometry *g = &p->g;
-    const cf_conv_attr *attr = &p->problem->attr.conv;
-    int chunk = p->chunk * 4, pixel = p->problem->in[0].c * (4 / g->group), s = 0;
+    int chunk = p->chunk * 4, s = 0;
     int whole = p->stretch == p->steps;
-    p->fresh_count = 0;
     for (int row = 0; row < g->rows; row++)
         for (int k = 0; k < p->chunks * g->cols; k++, s++) {
             int i = whole ? k % p->chunks : k / g->cols, col = whole ? k / p->chunks : k % g->cols;
             p->offset[s] = (int32_t)(row * g->row_step + col * g->col_step + i * chunk);
             p->weight_offset[s] = ((row * g->cols + col) * p->chunks + i) * p->chunk * 64;
-            int fresh = row >= g->rows - attr->stride &&
-                        col * pixel + (i + 1) * chunk > (attr->kernel_w - attr->stride) * pixel;
-            if (fresh) p->fresh[p->fresh_count++] = p->offset[s];
         }
+}
+
+// Input that neither the line before nor the pixel before has read.
+static void cf_amx_fresh(cf_amx_conv *p) {
+    const cf_conv_geometry *g = &p->g;
+    const cf_conv_attr *attr = &p->problem->attr.conv;
+    int pixel = p->problem->in[0].c * (4 / g->group);
+    int64_t apart = g->cols == 1 ? pixel : g->col_step; // a row of the kernel may be one run of K
+    int row = attr->stride < attr->kernel_h ? attr->kernel_h - attr->stride : 0;
+    int left = attr->stride < attr->kernel_w ? attr->kernel_w - attr->stride : 0;
+    p->fresh_count = 0;
+    for (; row < attr->kernel_h; row++)
+        for (int col = left; col < attr->kernel_w && p->fresh_count < CF_AMX_MOST_FRESH; col++)
+            p->fresh[p->fresh_count++] = (int32_t)(row * g->row_step + col * apart);
+    p->fresh_lines = (pixel + CF_AMX_CALLED - 1) / CF_AMX_CALLED;
 }
 
 // Where a tile of pixels begins: its image, line, and column (the last tile of a line moves left to fit).
@@ -226,6 +241,8 @@ typedef struct {
     cf_conv_store store; // what the tile has on one output line
     int64_t n, y;        // that line
     int64_t left;        // positions from the store's first to the tile's end
+    // Bytes from where the block writes, and where its residual is, to what is called for meanwhile; 0: nothing is.
+    int64_t out_ahead, add_ahead;
 } cf_finished;
 
 // What all stores of the block have in common.
@@ -284,12 +301,20 @@ static int cf_amx_next_line(const cf_amx_conv *p, cf_finished *f) {
     return 1;
 }
 
+// Calls for `count` places a stride apart.
+CF_INLINE void cf_amx_call_for(const char *at, int64_t stride, int count) {
+    for (int i = 0; i < count; i++, at += stride) _mm_prefetch(at, _MM_HINT_T1);
+}
+
 // The next `pixels` of a finished block.
 static void cf_amx_store_some(const cf_amx_conv *p, cf_finished *f, int pixels) {
     if (f->tile < 0) cf_amx_next_tile(p, f);
     while (pixels > 0 && f->tile < f->tiles) {
         int left = f->store.pixels - f->done, take = left < pixels ? left : pixels;
         p->write(&f->store, f->done, take);
+        const cf_conv_store *s = &f->store;
+        if (f->out_ahead) cf_amx_call_for(s->out + f->done * s->out_pixel + f->out_ahead, s->out_pixel, take);
+        if (f->add_ahead) cf_amx_call_for(s->add + (s->x + f->done) * s->add_pixel + f->add_ahead, s->add_pixel, take);
         f->done += take;
         pixels -= take;
         if (take < left) continue;
@@ -298,38 +323,44 @@ static void cf_amx_store_some(const cf_amx_conv *p, cf_finished *f, int pixels) 
     }
 }
 
-// Memory that is called into the second cache while a block is multiplied: from each of `count` offsets on `places`
-// places, a stride apart; of `base`, then of `then`.
+// Memory that is called into the second cache while a block is multiplied: at each of `runs` offsets, first from
+// `base`, then from `then`, on `places` places, a stride apart, `lines` calls for what lies side by side. The processor
+// sees lines follow each other and runs ahead by itself: it has three times as many of them on their way as it grants
+// to us.
 typedef struct {
-    const char *base, *then, *at;
+    const char *base, *then;
+    const int32_t *run;
     int64_t stride;
-    const int32_t *offset;
-    int32_t count, places;
-    int32_t done, left, all; // offsets done; places left at this one, and in all
-    int32_t a_step;          // places to call for in a step
+    int32_t runs, places, lines;
+    int32_t a_step; // calls in a step
+    // What comes next, how much of its place and run is left, and calls that are left in all.
+    const char *at, *place;
+    int32_t at_run, lines_left, places_left, all;
 } cf_amx_ahead;
 
 static void cf_amx_begin_ahead(cf_amx_ahead *a) {
-    a->done = 0;
-    a->left = a->places;
-    a->all = a->count * a->places * (a->then ? 2 : 1);
-    if (a->all) a->at = a->base + a->offset[0];
+    a->all = a->runs * a->places * a->lines * (a->then ? 2 : 1);
+    a->lines_left = a->lines, a->places_left = a->places;
+    if (a->all) a->at = a->place = a->base + a->run[0];
 }
 
 CF_INLINE void cf_amx_call_ahead(cf_amx_ahead *a) {
     for (int i = 0; i < a->a_step && a->all > 0; i++, a->all--) {
         _mm_prefetch(a->at, _MM_HINT_T1);
-        a->at += a->stride;
-        if (--a->left > 0 || a->all == 1) continue;
-        if (++a->done == a->count) a->done = 0, a->base = a->then;
-        a->left = a->places;
-        a->at = a->base + a->offset[a->done];
+        a->at += CF_AMX_CALLED;
+        if (--a->lines_left > 0) continue;
+        a->lines_left = a->lines;
+        a->at = a->place += a->stride;
+        if (--a->places_left > 0) continue;
+        a->places_left = a->places;
+        if (++a->at_run == a->runs) a->at_run = 0, a->base = a->then;
+        if (a->all > 1) a->at = a->place = a->base + a->run[a->at_run];
     }
 }
 
-// Places to call for in each of `steps` steps.
-static int32_t cf_amx_a_step(int64_t places, int64_t steps) {
-    return (int32_t)cf_least((places + steps - 1) / steps, CF_AMX_MOST_AHEAD);
+// Calls in each of `steps` steps.
+static int32_t cf_amx_a_step(int64_t calls, int64_t steps) {
+    return (int32_t)cf_least((calls + steps - 1) / steps, CF_AMX_MOST_AHEAD);
 }
 
 // What a block of tiles and panels multiplies.
@@ -453,7 +484,9 @@ CF_INLINE void cf_amx_multiply(cf_amx_product use, const cf_amx_conv *p, cf_amx_
 typedef struct {
     const cf_amx_conv *p;
     cf_finished finished[2];
-    int32_t turn; // which of them is next; the other still waits to be written
+    int32_t turn;         // which of them is next; the other still waits to be written
+    int32_t panel, pairs; // the first panel, and pairs of panels, that a block meets before the next block
+    int32_t calls_out, calls_add;
     int32_t tiles;
     cf_amx_place place[CF_AMX_MOST_TILES];
     cf_amx_block block;
@@ -475,6 +508,23 @@ static void cf_amx_take_block(cf_amx_work *w, int64_t tile, int64_t last, cf_amx
     }
 }
 
+// 1 if a thread's share of a tensor is more than the second cache may still hold.
+static int cf_amx_is_cold(const cf_amx_conv *p, const cf_tensor *tensor) {
+    int64_t numbers = (int64_t)p->call->images * tensor->h * tensor->w * tensor->c;
+    return numbers * cf_dtype_size(tensor->dtype) / p->threads > CF_AMX_COLD;
+}
+
+// What is called for while a block is written: the output of the second block from here, as if its tiles lay on one
+// line, and its residual. Where blocks are short, stores that miss the second cache come faster than they can wait.
+static void cf_amx_look_ahead(const cf_amx_work *w, int panel, cf_finished *f) {
+    const cf_amx_conv *p = w->p;
+    const cf_tensor *out = &p->call->out[0], *add = &p->call->in[1];
+    int32_t at = (panel - w->panel) / 2, then = at + CF_AMX_BLOCKS_AHEAD; // pairs of panels
+    int64_t pixels = then / w->pairs * p->block * p->rows, outputs = (then % w->pairs - at) * CF_BLOCK_WIDTH;
+    if (w->calls_out) f->out_ahead = (pixels * p->g.out_pixel + outputs) * cf_dtype_size(out->dtype);
+    if (w->calls_add) f->add_ahead = (pixels * p->g.add_pixel + outputs) * cf_dtype_size(add->dtype);
+}
+
 // Multiplies the block of tiles with the panels from `panel` on.
 static void cf_amx_one_block(cf_amx_work *w, int panel, int panel_last, float *waiting) {
     const cf_amx_conv *p = w->p;
@@ -489,6 +539,7 @@ static void cf_amx_one_block(cf_amx_work *w, int panel, int panel_last, float *w
     p->multiply[w->tiles - 1][panels - 1](p, b);
     if (!ends) return;
     memcpy(now->place, w->place, sizeof now->place);
+    if (w->calls_out || w->calls_add) cf_amx_look_ahead(w, panel, now);
     now->panel = panel, now->panels = panels, now->tiles = w->tiles, now->tile = -1, now->done = 0;
     w->turn ^= 1;
 }
@@ -506,10 +557,10 @@ static cf_amx_share cf_amx_share_of(const cf_amx_conv *p, const cf_team *team) {
                           (int32_t)cf_least(share.panel_last * 2, p->g.panels)};
 }
 
-// Pixels so close that one line of cache holds several.
+// Pixels so close that one call brings several.
 static int32_t cf_amx_skip(const cf_amx_conv *p) {
     int32_t skip = 1;
-    while (2 * skip * p->g.step <= 64 && skip < CF_TILE) skip *= 2;
+    while (2 * skip * p->g.step <= CF_AMX_CALLED && skip < CF_TILE) skip *= 2;
     return skip;
 }
 
@@ -517,11 +568,13 @@ static int32_t cf_amx_skip(const cf_amx_conv *p) {
 static void cf_amx_call_for_input(cf_amx_work *w, cf_amx_place at, int64_t left, int32_t a_step) {
     const cf_amx_conv *p = w->p;
     int32_t skip = cf_amx_skip(p), pixels = (int32_t)cf_amx_next_tiles(p, left) * p->rows;
-    w->block.ahead = (cf_amx_ahead){.stride = skip * p->g.step, .offset = p->fresh, .a_step = a_step};
-    if (left <= 0) return;
-    w->block.ahead.base = cf_amx_input(p, &at);
-    w->block.ahead.count = p->fresh_count;
-    w->block.ahead.places = (pixels + skip - 1) / skip;
+    w->block.ahead = (cf_amx_ahead){.base = cf_amx_input(p, &at),
+                                    .run = p->fresh,
+                                    .stride = skip * p->g.step,
+                                    .runs = left > 0 ? p->fresh_count : 0,
+                                    .places = (pixels + skip - 1) / skip,
+                                    .lines = p->fresh_lines,
+                                    .a_step = a_step};
     cf_amx_begin_ahead(&w->block.ahead);
 }
 
@@ -529,8 +582,12 @@ static void cf_amx_call_for_input(cf_amx_work *w, cf_amx_place at, int64_t left,
 static void cf_amx_by_pixels(cf_amx_work *w, const cf_amx_share *share, float *waiting) {
     const cf_amx_conv *p = w->p;
     cf_amx_place at = cf_amx_place_of(p, share->tile);
-    int32_t a_step = cf_amx_a_step(p->fresh_count * p->block * CF_TILE / cf_amx_skip(p),
-                                   (int64_t)p->steps * ((share->panel_last - share->panel + 1) / 2));
+    w->panel = share->panel, w->pairs = (share->panel_last - share->panel + 1) / 2;
+    w->calls_out = p->steps <= CF_AMX_FEW_STEPS && p->problem->out[0].c * 2 >= p->problem->in[0].c &&
+                   cf_amx_is_cold(p, &p->call->out[0]);
+    w->calls_add = p->problem->inputs > 1 && !p->problem->attr.conv.coarse && cf_amx_is_cold(p, &p->call->in[1]);
+    int32_t a_step = cf_amx_a_step(p->fresh_count * p->fresh_lines * p->block * CF_TILE / cf_amx_skip(p),
+                                   (int64_t)p->steps * w->pairs);
     for (int64_t tile = share->tile; tile < share->tile_last; tile += w->tiles) {
         cf_amx_take_block(w, tile, share->tile_last, &at);
         cf_amx_call_for_input(w, at, share->tile_last - tile - w->tiles, a_step);
@@ -546,13 +603,14 @@ static void cf_amx_by_pixels(cf_amx_work *w, const cf_amx_share *share, float *w
 static void cf_amx_call_for_weights(cf_amx_work *w, int panel, int panel_last, int64_t blocks) {
     const cf_amx_conv *p = w->p;
     const char *next = (const char *)p->call->packed + (panel + 2) * p->panel;
+    int32_t lines = (p->chunk * 64 + CF_AMX_CALLED - 1) / CF_AMX_CALLED;
     w->block.ahead = (cf_amx_ahead){.base = next,
                                     .then = next + p->panel,
-                                    .stride = 64,
-                                    .places = CF_TILE,
-                                    .offset = p->weight_offset + w->block.first,
-                                    .count = panel + 3 < panel_last ? w->block.last - w->block.first : 0,
-                                    .a_step = cf_amx_a_step(2 * CF_TILE, blocks)};
+                                    .run = p->weight_offset + w->block.first,
+                                    .runs = panel + 3 < panel_last ? w->block.last - w->block.first : 0,
+                                    .places = 1,
+                                    .lines = lines,
+                                    .a_step = cf_amx_a_step(2 * lines, blocks)};
     cf_amx_begin_ahead(&w->block.ahead);
 }
 
@@ -594,9 +652,10 @@ static inline void cf_amx_run(cf_amx_conv *p, const cf_team *team,
     cf_amx_shape(p);
     p->multiply = multiply;
     p->write = cf_amx_writer_of(p->problem, quantised ? p->scale : NULL, p->bias);
-    int32_t offset[CF_AMX_MOST_STEPS], weight_offset[CF_AMX_MOST_STEPS], fresh[3 * CF_AMX_MOST_STEPS];
-    p->offset = offset, p->weight_offset = weight_offset, p->fresh = fresh;
+    int32_t offset[CF_AMX_MOST_STEPS], weight_offset[CF_AMX_MOST_STEPS];
+    p->offset = offset, p->weight_offset = weight_offset;
     cf_amx_steps(p);
+    cf_amx_fresh(p);
     cf_amx_share share = cf_amx_share_of(p, team);
     if (share.tile >= share.tile_last || share.panel >= share.panel_last) return;
     cf_amx_configure(p);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Depthwise convolution with AVX-512 from a type to the same type, 3x3 and 5x5 with stride 1 or 2: what the networks
-// consist of. 32 channels of a few neighbouring pixels at a time, in FP32 arithmetic; sums stay in registers until they
-// are stored. Anything else is left to depthwise.h.
+// Depthwise convolution with AVX-512, 3x3 and 5x5 with stride 1 or 2, of the types that the networks have. 32 channels
+// of a few neighbouring pixels at a time, in FP32 arithmetic; sums stay in registers until they are stored. Anything
+// else is left to depthwise.h.
 //
 // In bf16 a load holds 32 channels of a pixel: as FP32 numbers the even ones are its lower halves, shifted up, and the
 // odd ones its upper halves, masked, an instruction each. In bytes weights and bias hold both scales and the zero
@@ -22,10 +22,10 @@ enum {
     CF_WIDE_SIDE = 64   // channels of a row at a time: in 16 bits two cache lines, which the processor fetches together
 };
 
-static const char *cf_wide_refuse(const cf_problem *problem, cf_dtype dtype) {
+// But for types.
+static const char *cf_wide_refuse(const cf_problem *problem) {
     const cf_conv_attr *attr = &problem->attr.conv;
     const cf_tensor *in = &problem->in[0], *out = &problem->out[0];
-    if (in->dtype != dtype || out->dtype != dtype) return "not from and to its type";
     if (attr->groups != in->c || in->c != out->c) return "not depthwise";
     if (in->c % CF_WIDE_CHANNELS) return "channels do not fill vectors";
     if (attr->kernel_h != attr->kernel_w || (attr->kernel_h != 3 && attr->kernel_h != 5)) return "kernel size";
@@ -91,13 +91,14 @@ CF_INLINE cf_wide_pair cf_wide_read(const char *from, cf_dtype dtype) {
     }
 }
 
-CF_INLINE void cf_wide_write(char *to, cf_dtype dtype, v_f32 low, v_f32 high, __m512i zero) {
+// woven: low and high are the even and the odd channels.
+CF_INLINE void cf_wide_write(char *to, cf_dtype dtype, v_f32 low, v_f32 high, __m512i zero, int woven) {
     switch (dtype) {
 #ifdef __AVX512BF16__
-    case CF_BF16: {
-        const __m512i woven = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
+    case CF_BF16: { // in a kernel that reads bf16: woven
+        const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
                                                6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-        _mm512_storeu_si512(to, _mm512_permutexvar_epi16(woven, (__m512i)_mm512_cvtne2ps_pbh(high, low)));
+        _mm512_storeu_si512(to, _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(high, low)));
         break;
     }
 #endif
@@ -106,7 +107,13 @@ CF_INLINE void cf_wide_write(char *to, cf_dtype dtype, v_f32 low, v_f32 high, __
         v_put_16(to + 32, V_LANES, v_to_f16(high));
         break;
     case CF_U8:
-    case CF_S8: _mm256_storeu_si256((__m256i *)(void *)to, v_to_bytes(dtype, low, high, zero)); break;
+    case CF_S8: {
+        __m256i bytes = v_to_bytes(dtype, low, high, zero);
+        __m128i first = _mm256_castsi256_si128(bytes), second = _mm256_extracti128_si256(bytes, 1);
+        v_put_8(to, V_LANES, woven ? _mm_unpacklo_epi8(first, second) : first);
+        v_put_8(to + V_LANES, V_LANES, woven ? _mm_unpackhi_epi8(first, second) : second);
+        break;
+    }
     default: v_store((float *)(void *)to, low); v_store((float *)(void *)(to + 64), high);
     }
 }
@@ -116,18 +123,18 @@ typedef struct {
     const float *weight;
     char *out;
     int64_t in_row, in_pixel, out_pixel; // bytes
-    v_f32 scale, shift;                  // of the affine block
-    __m512i zero;                        // of bytes, as 16-bit numbers
+    int32_t relu, affine;
+    v_f32 scale, shift; // of the affine block
+    __m512i zero;       // of bytes, as 16-bit numbers
 } cf_wide_tile;
 
-CF_INLINE v_f32 cf_wide_finish(const cf_wide_tile *t, v_f32 sum, int act, int affine) {
-    sum = v_act(act, sum);
-    return affine ? v_fma(sum, t->scale, t->shift) : sum;
+CF_INLINE v_f32 cf_wide_finish(const cf_wide_tile *t, v_f32 sum) {
+    if (t->relu) sum = v_act(CF_ACT_RELU, sum);
+    return t->affine ? v_fma(sum, t->scale, t->shift) : sum;
 }
 
 // `pixels` outputs of 32 channels.
-CF_INLINE void cf_wide_run_tile(const cf_wide_tile *t, cf_dtype dtype, int kernel, int stride, int pixels, int act,
-                                int affine) {
+CF_INLINE void cf_wide_run_tile(const cf_wide_tile *t, cf_dtype from, cf_dtype to, int kernel, int stride, int pixels) {
     const float *weight = t->weight, *bias = weight + kernel * kernel * CF_WIDE_CHANNELS;
     v_f32 low[CF_WIDE_PIXELS], high[CF_WIDE_PIXELS];
 #pragma GCC unroll 8
@@ -137,7 +144,7 @@ CF_INLINE void cf_wide_run_tile(const cf_wide_tile *t, cf_dtype dtype, int kerne
         const char *at = in;
 #pragma GCC unroll 24
         for (int x = 0; x < (pixels - 1) * stride + kernel; x++, at += t->in_pixel) {
-            cf_wide_pair value = cf_wide_read(at, dtype);
+            cf_wide_pair value = cf_wide_read(at, from);
 #pragma GCC unroll 5
             for (int kx = 0; kx < kernel; kx++) {
                 int m = (x - kx) / stride;
@@ -149,50 +156,51 @@ CF_INLINE void cf_wide_run_tile(const cf_wide_tile *t, cf_dtype dtype, int kerne
     }
 #pragma GCC unroll 8
     for (int m = 0; m < pixels; m++)
-        cf_wide_write(t->out + m * t->out_pixel, dtype, cf_wide_finish(t, low[m], act, affine),
-                      cf_wide_finish(t, high[m], act, affine), t->zero);
+        cf_wide_write(t->out + m * t->out_pixel, to, cf_wide_finish(t, low[m]), cf_wide_finish(t, high[m]), t->zero,
+                      from == CF_BF16);
 }
 
-CF_INLINE void cf_wide_run_row(const cf_call *call, int n, int y, cf_dtype dtype, int kernel, int stride, int act,
-                               int affine) {
+CF_INLINE void cf_wide_run_row(const cf_call *call, int n, int y, cf_dtype from, cf_dtype to, int kernel, int stride) {
     const cf_conv_attr *attr = &call->problem->attr.conv;
     const cf_tensor *in = &call->in[0], *out = &call->out[0];
-    int size = cf_dtype_size(dtype);
+    int in_size = cf_dtype_size(from), out_size = cf_dtype_size(to);
     float unit = cf_wide_is_bytes(out) ? 1 / out->scale : 1;
-    cf_wide_tile t = {.in_row = in->row * size,
-                      .in_pixel = in->pixel * size,
-                      .out_pixel = out->pixel * size,
+    cf_wide_tile t = {.in_row = in->row * in_size,
+                      .in_pixel = in->pixel * in_size,
+                      .out_pixel = out->pixel * out_size,
+                      .relu = attr->act == CF_ACT_RELU,
+                      .affine = attr->affine,
                       .scale = v_set(attr->scale),
                       .shift = v_set(attr->shift * unit),
                       .zero = _mm512_set1_epi16((int16_t)out->zero)};
-    const char *from = (const char *)cf_tensor_at(in, n, (int64_t)y * stride - attr->pad_top, -attr->pad_left);
-    char *to = cf_tensor_at(out, n, y, 0);
+    const char *row = (const char *)cf_tensor_at(in, n, (int64_t)y * stride - attr->pad_top, -attr->pad_left);
+    char *line = cf_tensor_at(out, n, y, 0);
     for (int side = 0; side < out->c; side += CF_WIDE_SIDE)
         for (int x = 0, pixels; x < out->w; x += pixels) {
             int left = out->w - x;
             pixels = left >= CF_WIDE_PIXELS ? CF_WIDE_PIXELS : left >= 4 ? 4 : 1;
             for (int c = side; c < out->c && c < side + CF_WIDE_SIDE; c += CF_WIDE_CHANNELS) {
-                t.in = from + x * stride * t.in_pixel + c * size;
+                t.in = row + x * stride * t.in_pixel + c * in_size;
                 t.weight = (const float *)call->packed + c * (kernel * kernel + 1);
-                t.out = to + x * t.out_pixel + c * size;
+                t.out = line + x * t.out_pixel + c * out_size;
                 if (pixels == CF_WIDE_PIXELS)
-                    cf_wide_run_tile(&t, dtype, kernel, stride, CF_WIDE_PIXELS, act, affine);
+                    cf_wide_run_tile(&t, from, to, kernel, stride, CF_WIDE_PIXELS);
                 else if (pixels == 4)
-                    cf_wide_run_tile(&t, dtype, kernel, stride, 4, act, affine);
+                    cf_wide_run_tile(&t, from, to, kernel, stride, 4);
                 else
-                    cf_wide_run_tile(&t, dtype, kernel, stride, 1, act, affine);
+                    cf_wide_run_tile(&t, from, to, kernel, stride, 1);
             }
         }
 }
 
 typedef void cf_wide_row(const cf_call *call, int n, int y);
 
-// What a type runs with: [5x5][stride 2][ReLU][affine]
-typedef cf_wide_row *const cf_wide_table[2][2][2][2];
+// What a kernel runs from one type to another: [5x5][stride 2]
+typedef cf_wide_row *const cf_wide_table[2][2];
 
 static inline void cf_wide_run(const cf_call *call, const cf_team *team, const cf_wide_table *table) {
     const cf_conv_attr *attr = &call->problem->attr.conv;
-    cf_wide_row *row = (*table)[attr->kernel_h == 5][attr->stride == 2][attr->act == CF_ACT_RELU][attr->affine != 0];
+    cf_wide_row *row = (*table)[attr->kernel_h == 5][attr->stride == 2];
     int height = call->out[0].h;
     long begin, end;
     cf_team_range(team, (long)call->images * height, &begin, &end);
@@ -203,27 +211,12 @@ static inline void cf_wide_run(const cf_call *call, const cf_team *team, const c
     static void name(const cf_call *call, int n, int y) {                                                              \
         cf_wide_run_row(call, n, y, __VA_ARGS__);                                                                      \
     }
-#define CF_WIDE_ROWS(dtype, kernel, stride)                                                                            \
-    CF_WIDE_ROW(row_##dtype##kernel##stride##00, dtype, kernel, stride, CF_ACT_NONE, 0)                                \
-    CF_WIDE_ROW(row_##dtype##kernel##stride##01, dtype, kernel, stride, CF_ACT_NONE, 1)                                \
-    CF_WIDE_ROW(row_##dtype##kernel##stride##10, dtype, kernel, stride, CF_ACT_RELU, 0)                                \
-    CF_WIDE_ROW(row_##dtype##kernel##stride##11, dtype, kernel, stride, CF_ACT_RELU, 1)
-#define CF_WIDE_OF(dtype, kernel, stride)                                                                              \
-    {                                                                                                                  \
-        {row_##dtype##kernel##stride##00, row_##dtype##kernel##stride##01}, {                                          \
-            row_##dtype##kernel##stride##10, row_##dtype##kernel##stride##11                                           \
-        }                                                                                                              \
-    }
-// run_<dtype>: a kernel's run for one type
-#define CF_WIDE_TYPE(dtype)                                                                                            \
-    CF_WIDE_ROWS(dtype, 3, 1)                                                                                          \
-    CF_WIDE_ROWS(dtype, 3, 2)                                                                                          \
-    CF_WIDE_ROWS(dtype, 5, 1)                                                                                          \
-    CF_WIDE_ROWS(dtype, 5, 2)                                                                                          \
-    static void run_##dtype(const cf_call *call, const cf_team *team) {                                                \
-        static const cf_wide_table table = {{CF_WIDE_OF(dtype, 3, 1), CF_WIDE_OF(dtype, 3, 2)},                        \
-                                            {CF_WIDE_OF(dtype, 5, 1), CF_WIDE_OF(dtype, 5, 2)}};                       \
-        cf_wide_run(call, team, &table);                                                                               \
-    }
+#define CF_WIDE_TYPES(from, to)                                                                                        \
+    CF_WIDE_ROW(row_##from##to##31, from, to, 3, 1)                                                                    \
+    CF_WIDE_ROW(row_##from##to##32, from, to, 3, 2)                                                                    \
+    CF_WIDE_ROW(row_##from##to##51, from, to, 5, 1)                                                                    \
+    CF_WIDE_ROW(row_##from##to##52, from, to, 5, 2)                                                                    \
+    static const cf_wide_table table_##from##to = {{row_##from##to##31, row_##from##to##32},                           \
+                                                   {row_##from##to##51, row_##from##to##52}};
 
 #endif

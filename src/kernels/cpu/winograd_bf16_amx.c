@@ -220,18 +220,23 @@ CF_INLINE void one_input(const plan *p, inputs *t) {
     if (++t->tile < t->tiles) begin_tile(p, t);
 }
 
-// Products of a block on their way out: STORED pixels of two panels after the others, transformed back, then written
-// line by line.
+// Up to STORED pixels of two panels.
+typedef struct {
+    int32_t tile, pair, pixel;
+} portion;
+
+// Products of a block on their way out: portion after portion is transformed back, then written line by line.
 typedef struct {
     float sums[LINES][STORED * CF_BLOCK_WIDTH] __attribute__((aligned(64)));
     place at[MOST_TILES];
     int32_t tiles, pair_first, pair_last;
-    int32_t tile, pair, pixel, line; // what comes next; line -1: transforming back
-    const float *products;           // [point][pair from pair_first on][tile][pixel][32]
+    portion now, next;
+    int32_t line;          // of the portion at work; -1: transforming back
+    const float *products; // [point][pair from pair_first on][tile][pixel][32]
 } outputs;
 
 static int more_outputs(const outputs *t) {
-    return t->tile < t->tiles;
+    return t->now.tile < t->tiles;
 }
 
 // The first pixel of a tile that no other tile holds too.
@@ -239,62 +244,91 @@ static int32_t fresh_pixel(const place *at) {
     return (int32_t)(at->fresh - at->x);
 }
 
-static void begin_outputs(const inputs *block, const float *products, int pair_first, int pair_last, outputs *t) {
-    memcpy(t->at, block->at, sizeof t->at);
-    t->tiles = block->tiles, t->pair_first = pair_first, t->pair_last = pair_last, t->products = products;
-    t->tile = 0, t->pair = pair_first, t->pixel = fresh_pixel(&t->at[0]), t->line = -1;
+static int32_t pixels_of(const plan *p, const portion *at) {
+    int left = p->rows - at->pixel;
+    return left < STORED ? left : STORED;
 }
 
-static void back(const plan *p, outputs *t, int pixels) {
-    int64_t tile = (t->pair - t->pair_first) * MOST_TILES + t->tile;
-    const float *from = t->products + (tile * p->rows + t->pixel) * CF_BLOCK_WIDTH;
-    for (int i = 0; i < pixels * CF_BLOCK_WIDTH; i += V_LANES) {
+static void go_on(const plan *p, const outputs *t, portion *at) {
+    at->pixel += pixels_of(p, at);
+    if (at->pixel < p->rows) return;
+    if (++at->pair == t->pair_last) at->pair = t->pair_first, at->tile++;
+    if (at->tile < t->tiles) at->pixel = fresh_pixel(&t->at[at->tile]);
+}
+
+static void begin_outputs(const plan *p, const inputs *block, const float *products, int pair_first, int pair_last,
+                          outputs *t) {
+    memcpy(t->at, block->at, sizeof t->at);
+    t->tiles = block->tiles, t->pair_first = pair_first, t->pair_last = pair_last, t->products = products;
+    t->now = t->next = (portion){0, pair_first, fresh_pixel(&t->at[0])};
+    go_on(p, t, &t->next);
+    t->line = -1;
+}
+
+static void back(const plan *p, outputs *t) {
+    const portion *at = &t->now;
+    int64_t tile = (at->pair - t->pair_first) * MOST_TILES + at->tile;
+    const float *from = t->products + (tile * p->rows + at->pixel) * CF_BLOCK_WIDTH;
+    for (int i = 0; i < pixels_of(p, at) * CF_BLOCK_WIDTH; i += V_LANES) {
         v_f32 m[POINTS], value[LINES];
 #pragma GCC unroll 6
         for (int k = 0; k < POINTS; k++) m[k] = v_load(from + k * p->products + i);
-        transform_back(m, v_load(p->bias + t->pair * CF_BLOCK_WIDTH + i % CF_BLOCK_WIDTH), value);
+        transform_back(m, v_load(p->bias + at->pair * CF_BLOCK_WIDTH + i % CF_BLOCK_WIDTH), value);
 #pragma GCC unroll 4
         for (int y = 0; y < LINES; y++) v_store(t->sums[y] + i, value[y]);
     }
 }
 
-static void write_line(const plan *p, const outputs *t, int pixels) {
+// Line `line` of a portion in a tensor of the output's size; NULL if it lies below.
+static char *line_of(const outputs *t, const portion *part, int line, const cf_tensor *in) {
+    const place *at = &t->at[part->tile];
+    int64_t y = at->y + line;
+    if (y >= in->h) return NULL;
+    return (char *)cf_tensor_at(in, at->n, y, at->x + part->pixel) +
+           part->pair * CF_BLOCK_WIDTH * cf_dtype_size(in->dtype);
+}
+
+// Calls for what will be written there: a store that misses the second cache keeps all behind it waiting.
+static void call_for(const plan *p, const outputs *t, const portion *part, int line) {
+    const cf_tensor *out = &p->call->out[0];
+    const char *to = part->tile < t->tiles ? line_of(t, part, line, out) : NULL;
+    if (!to) return;
+    for (int i = 0; i < pixels_of(p, part); i++)
+        _mm_prefetch(to + i * out->pixel * cf_dtype_size(out->dtype), _MM_HINT_T1);
+}
+
+static void write_line(const plan *p, const outputs *t) {
     const cf_problem *problem = p->call->problem;
     const cf_tensor *out = &p->call->out[0], *add = &p->call->in[1];
-    const place *at = &t->at[t->tile];
-    int64_t y = at->y + t->line, x = at->x + t->pixel;
-    if (y >= out->h) return;
-    int first = t->pair * CF_BLOCK_WIDTH;
     cf_conv_store s = {.sums = t->sums[t->line],
                        .scale = p->bias, // neither is read: sums are FP32 and hold the bias
                        .bias = p->bias,
-                       .out = (char *)cf_tensor_at(out, at->n, y, x) + first * cf_dtype_size(out->dtype),
+                       .out = line_of(t, &t->now, t->line, out),
                        .out_pixel = out->pixel * cf_dtype_size(out->dtype),
-                       .pixels = pixels,
+                       .pixels = pixels_of(p, &t->now),
                        .channels = CF_BLOCK_WIDTH,
                        .width = CF_BLOCK_WIDTH,
                        .attr = &problem->attr.conv,
                        .out_tensor = out,
                        .add_tensor = add};
+    if (!s.out) return;
     if (problem->inputs > 1) {
-        s.add = (const char *)cf_tensor_at(add, at->n, y, x) + first * cf_dtype_size(add->dtype);
+        s.add = line_of(t, &t->now, t->line, add);
         s.add_pixel = add->pixel * cf_dtype_size(add->dtype);
     }
-    p->write(&s, 0, pixels);
+    p->write(&s, 0, s.pixels);
 }
 
 static void one_output(const plan *p, outputs *t) {
-    int left = p->rows - t->pixel, pixels = left < STORED ? left : STORED;
     if (t->line < 0)
-        back(p, t, pixels);
+        back(p, t);
     else
-        write_line(p, t, pixels);
+        write_line(p, t);
+    if (t->line >= 0) call_for(p, t, &t->next, t->line);
     if (++t->line < LINES) return;
     t->line = -1;
-    t->pixel += pixels;
-    if (t->pixel < p->rows) return;
-    if (++t->pair == t->pair_last) t->pair = t->pair_first, t->tile++;
-    if (more_outputs(t)) t->pixel = fresh_pixel(&t->at[t->tile]);
+    t->now = t->next;
+    go_on(p, t, &t->next);
 }
 
 // The vector work beside a block's products, in pieces that are spread evenly over the steps.
@@ -401,7 +435,7 @@ static void run_blocks(const plan *p, const cf_conv_share *share, char *scratch)
         float *sums = products + (b & 1) * POINTS * p->products;
         if (b >= 0) multiply_block(p, &block[b & 1], sums, share->panel_first, share->panel_last, &w);
         while (one_piece(p, &w)) continue;
-        if (b >= 0) begin_outputs(&block[b & 1], sums, share->panel_first, share->panel_last, &before);
+        if (b >= 0) begin_outputs(p, &block[b & 1], sums, share->panel_first, share->panel_last, &before);
     }
     while (one_piece(p, &w)) continue;
 }
