@@ -169,7 +169,7 @@ static inline __attribute__((always_inline)) void deform_sum_of(const deform_que
 }
 
 static void deform_row(const cf_call *call, const deform_table *table, const deform_query *query, place at) {
-    const real_format f32 = REAL_F32, bf16 = REAL_BF16;
+    const real_format f32 = REAL_F32, bf16 = REAL_BF16, f16 = REAL_F16;
     const cf_tensor *memory = &call->in[3], *out = &call->out[0];
     const cf_deform_attr *attr = &call->problem->attr.deform;
     real_format from = real_format_of(memory), to = real_format_of(out);
@@ -187,6 +187,8 @@ static void deform_row(const cf_call *call, const deform_table *table, const def
                 deform_sum_of(query, taps, first, table->points, source, step, f32, vectors, left, sums);
             else if (from.dtype == CF_BF16)
                 deform_sum_of(query, taps, first, table->points, source, step, bf16, vectors, left, sums);
+            else if (from.dtype == CF_F16)
+                deform_sum_of(query, taps, first, table->points, source, step, f16, vectors, left, sums);
             else
                 deform_sum(query, taps, first, table->points, source, step, from, vectors, left, sums);
             for (int v = 0; v < vectors; v++)

@@ -52,28 +52,47 @@ static inline __attribute__((always_inline)) void value_loop(const value_step *s
     }
 }
 
-// The loop with formats and operator known to the compiler for the common cases.
-static void value_run(const value_step *step, const value_rows *v, real_format fo, real_format fa, real_format fb) {
-    const real_format f32 = REAL_F32, bf16 = REAL_BF16;
-    int plain = fo.dtype == fa.dtype && (!v->b || fb.dtype == fa.dtype || fb.dtype == CF_F32);
-    int b_f32 = !v->b || fb.dtype == CF_F32;
-    if (plain && fa.dtype == CF_F32 && step->op == CF_OP_ADD)
+// The loop with formats and operator known to the compiler for the common cases: of FP32, ...
+static int value_run_f32(const value_step *step, const value_rows *v, real_format fo, real_format fa, real_format fb) {
+    const real_format f32 = REAL_F32;
+    if (fo.dtype != CF_F32 || fa.dtype != CF_F32 || (v->b && fb.dtype != CF_F32)) return 0;
+    if (step->op == CF_OP_ADD)
         value_loop(step, CF_OP_ADD, v, f32, f32, f32);
-    else if (plain && fa.dtype == CF_F32 && step->op == CF_OP_MUL)
+    else if (step->op == CF_OP_MUL)
         value_loop(step, CF_OP_MUL, v, f32, f32, f32);
-    else if (plain && fa.dtype == CF_BF16 && step->op == CF_OP_ADD && !b_f32)
-        value_loop(step, CF_OP_ADD, v, bf16, bf16, bf16);
-    else if (plain && fa.dtype == CF_BF16 && step->op == CF_OP_ADD)
-        value_loop(step, CF_OP_ADD, v, bf16, bf16, f32);
-    else if (plain && fa.dtype == CF_BF16 && step->op == CF_OP_MUL)
-        value_loop(step, CF_OP_MUL, v, bf16, bf16, b_f32 ? f32 : bf16);
-    else if (step->op == CF_OP_COPY && fa.dtype == CF_F32 && fo.dtype == CF_BF16)
-        value_loop(step, CF_OP_COPY, v, bf16, f32, f32);
-    else if (step->op == CF_OP_COPY && fa.dtype == CF_BF16 && fo.dtype == CF_U8)
-        value_loop(step, CF_OP_COPY, v, (real_format){CF_U8, 1, fo.scale, fo.inverse, fo.zero}, bf16, f32);
-    else if (step->op == CF_OP_COPY && fa.dtype == CF_BF16 && fo.dtype == CF_F32)
-        value_loop(step, CF_OP_COPY, v, f32, bf16, f32);
     else
+        return 0;
+    return 1;
+}
+
+// ... and of 16 bits.
+CF_INLINE int value_run_half(const value_step *step, const value_rows *v, real_format fo, real_format fa,
+                             real_format fb, real_format half) {
+    const real_format f32 = REAL_F32;
+    int both = fo.dtype == half.dtype && fa.dtype == half.dtype, b_f32 = !v->b || fb.dtype == CF_F32;
+    int b_half = v->b && fb.dtype == half.dtype;
+    if (both && b_half && step->op == CF_OP_ADD)
+        value_loop(step, CF_OP_ADD, v, half, half, half);
+    else if (both && b_f32 && step->op == CF_OP_ADD)
+        value_loop(step, CF_OP_ADD, v, half, half, f32);
+    else if (both && b_half && step->op == CF_OP_MUL)
+        value_loop(step, CF_OP_MUL, v, half, half, half);
+    else if (both && b_f32 && step->op == CF_OP_MUL)
+        value_loop(step, CF_OP_MUL, v, half, half, f32);
+    else if (step->op == CF_OP_COPY && fa.dtype == CF_F32 && fo.dtype == half.dtype)
+        value_loop(step, CF_OP_COPY, v, half, f32, f32);
+    else if (step->op == CF_OP_COPY && fa.dtype == half.dtype && fo.dtype == CF_U8)
+        value_loop(step, CF_OP_COPY, v, (real_format){CF_U8, 1, fo.scale, fo.inverse, fo.zero}, half, f32);
+    else if (step->op == CF_OP_COPY && fa.dtype == half.dtype && fo.dtype == CF_F32)
+        value_loop(step, CF_OP_COPY, v, f32, half, f32);
+    else
+        return 0;
+    return 1;
+}
+
+static void value_run(const value_step *step, const value_rows *v, real_format fo, real_format fa, real_format fb) {
+    if (!value_run_f32(step, v, fo, fa, fb) && !value_run_half(step, v, fo, fa, fb, REAL_BF16) &&
+        !value_run_half(step, v, fo, fa, fb, REAL_F16))
         value_loop(step, step->op, v, fo, fa, fb);
 }
 

@@ -108,23 +108,23 @@ static int norm_is_all(const cf_call *call, cf_dtype dtype) {
 
 // The usual widths and formats apart, so that the loops above unroll.
 #define NORM_RUN(name, pixels)                                                                                         \
+    CF_INLINE int name##_in(const cf_call *call, const cf_team *team, const norm_plan *plan, real_format format) {     \
+        const norm_plan same = {plan->weight, plan->bias, {format, format, format}, format};                           \
+        int channels = call->out[0].c;                                                                                 \
+        if (!norm_is_all(call, format.dtype) || channels % V_LANES) return 0;                                          \
+        if (channels == 128)                                                                                           \
+            pixels(call, team, &same, 128);                                                                            \
+        else if (channels == 256)                                                                                      \
+            pixels(call, team, &same, 256);                                                                            \
+        else                                                                                                           \
+            pixels(call, team, &same, channels / V_LANES * V_LANES);                                                   \
+        return 1;                                                                                                      \
+    }                                                                                                                  \
     static void name(const cf_call *call, const cf_team *team) {                                                       \
         norm_plan plan = norm_plan_of(call);                                                                           \
-        const norm_plan f32 = {plan.weight, plan.bias, {REAL_F32, REAL_F32, REAL_F32}, REAL_F32};                      \
-        const norm_plan bf16 = {plan.weight, plan.bias, {REAL_BF16, REAL_BF16, REAL_BF16}, REAL_BF16};                 \
-        int channels = call->out[0].c;                                                                                 \
-        if (norm_is_all(call, CF_F32) && channels == 128)                                                              \
-            pixels(call, team, &f32, 128);                                                                             \
-        else if (norm_is_all(call, CF_F32) && channels == 256)                                                         \
-            pixels(call, team, &f32, 256);                                                                             \
-        else if (norm_is_all(call, CF_BF16) && channels == 128)                                                        \
-            pixels(call, team, &bf16, 128);                                                                            \
-        else if (norm_is_all(call, CF_BF16) && channels == 256)                                                        \
-            pixels(call, team, &bf16, 256);                                                                            \
-        else if (norm_is_all(call, CF_BF16) && channels % V_LANES == 0)                                                \
-            pixels(call, team, &bf16, channels / V_LANES * V_LANES);                                                   \
-        else                                                                                                           \
-            pixels(call, team, &plan, channels);                                                                       \
+        if (!name##_in(call, team, &plan, REAL_F32) && !name##_in(call, team, &plan, REAL_BF16) &&                     \
+            !name##_in(call, team, &plan, REAL_F16))                                                                   \
+            pixels(call, team, &plan, call->out[0].c);                                                                 \
     }
 NORM_RUN(norm_run, norm_pixels)
 NORM_RUN(gate_run, gate_pixels)

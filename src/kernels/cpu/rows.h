@@ -20,6 +20,7 @@ typedef struct {
 
 #define REAL_F32 ((real_format){CF_F32, 4, 1, 1, 0})
 #define REAL_BF16 ((real_format){CF_BF16, 2, 1, 1, 0})
+#define REAL_F16 ((real_format){CF_F16, 2, 1, 1, 0})
 
 static inline real_format real_format_of(const cf_tensor *tensor) {
     real_format format = {tensor->dtype, cf_dtype_size(tensor->dtype), 1, 1, 0};
