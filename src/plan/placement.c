@@ -133,13 +133,9 @@ static void find_lifetimes(const cf_graph *graph, int halos, cf_placement *out) 
     }
 }
 
-// Numbers from one pixel of a buffer to the next. Where a pixel takes a multiple of 2 KB (1024 channels in bf16)
-// neighbours lie in one or two of the 64 sets of a first cache, which do not hold the 32 pixels that a convolution
-// works on. Two lines more spread them over half of the sets and leave pairs of lines, which processors fetch together,
-// as they are. GPUs, and who fills the input and reads the outputs, want pixels side by side.
-static int64_t pixel_pitch(const cf_value *value, int padded) {
-    int64_t size = cf_dtype_size(value->dtype), bytes = value->c * size;
-    return (padded && bytes % 2048 == 0 ? bytes + 128 : bytes) / size;
+int64_t cf_plan_pixel(int32_t channels, cf_dtype dtype, cf_backend backend) {
+    int64_t size = cf_dtype_size(dtype), bytes = channels * size;
+    return (backend == CF_CPU && bytes >= 2048 && bytes % 1024 == 0 ? bytes + 128 : bytes) / size;
 }
 
 int cf_placement_is_whole(const cf_graph *graph, const cf_placement *placement, int32_t value) {
@@ -166,7 +162,7 @@ cfine_status cf_plan_place(const cf_graph *graph, const cf_plan_request *request
         const cf_value *value = &graph->values[v];
         int64_t pixels = (int64_t)(value->h + 2 * buffer->halo) * (value->w + 2 * buffer->halo);
         buffer->placed = cf_placement_is_whole(graph, out, v);
-        buffer->pixel = pixel_pitch(value, request->target.backend == CF_CPU && !buffer->placed);
+        buffer->pixel = buffer->placed ? value->c : cf_plan_pixel(value->c, value->dtype, request->target.backend);
         int images = buffer->placed ? request->batch : chunk;
         buffer->bytes =
             images * pixels * buffer->pixel * cf_dtype_size(value->dtype) + 64; // vector loads may run past the end

@@ -135,6 +135,11 @@ typedef struct cf_placement {
 cfine_status cf_plan_insert_copies(cf_graph *graph, cfine_error *err);
 // Gives every value a place, every root a halo (on a CPU) and a lifetime, and every root an offset in the workspace.
 cfine_status cf_plan_place(const cf_graph *graph, const cf_plan_request *request, cf_placement *out, cfine_error *err);
+// Numbers from one pixel of a buffer to the next. Where pixels take 2 KB or more and a multiple of 1 KB (1024 channels
+// in bf16) neighbours lie in one, two or four of the 64 sets of a first cache, which hardly hold the 32 pixels that a
+// convolution works on. Two lines more spread them over half of the sets and leave pairs of lines, which processors
+// fetch together, as they are. GPUs, and who fills the input and reads the outputs, want pixels side by side.
+int64_t cf_plan_pixel(int32_t channels, cf_dtype dtype, cf_backend backend);
 // 1 if the value's buffer holds the whole batch: the input and the outputs.
 int cf_placement_is_whole(const cf_graph *graph, const cf_placement *placement, int32_t value);
 void cf_placement_release(cf_placement *placement);

@@ -78,10 +78,10 @@ static cfine_status price_of(cf_pricer *pricer, const cf_problem *problem, doubl
     return CFINE_OK;
 }
 
-// Dense: where a value will lie is not known yet.
-static cf_tensor tensor_of(const cf_value *value, cf_dtype dtype, int32_t halo) {
+// In a buffer of its own: where a value will lie is not known yet.
+static cf_tensor tensor_of(const cf_pricer *pricer, const cf_value *value, cf_dtype dtype, int32_t halo) {
     cf_tensor tensor = {.h = value->h, .w = value->w, .c = value->c, .halo = halo, .dtype = dtype, .scale = 1};
-    tensor.pixel = value->c;
+    tensor.pixel = cf_plan_pixel(value->c, dtype, pricer->request.target.backend);
     tensor.row = (value->w + 2 * halo) * tensor.pixel;
     tensor.image = (value->h + 2 * halo) * tensor.row;
     if (dtype == CF_U8) tensor.zero = 128;
@@ -106,8 +106,8 @@ cfine_status cf_price(cf_pricer *pricer, const cf_graph *graph, const cf_node *n
                           .images = pricer->chunk,
                           .threads = pricer->request.threads};
     for (int k = 0; k < node->input_count; k++)
-        problem.in[k] = tensor_of(&graph->values[node->inputs[k]], in[k], k ? 0 : halo_of(pricer, node));
-    problem.out[0] = tensor_of(&graph->values[node->output], out, 0);
+        problem.in[k] = tensor_of(pricer, &graph->values[node->inputs[k]], in[k], k ? 0 : halo_of(pricer, node));
+    problem.out[0] = tensor_of(pricer, &graph->values[node->output], out, 0);
     for (int k = 0; k < CF_MAX_CONSTANTS; k++) problem.constant[k] = node->constants[k];
     return price_of(pricer, &problem, price, err);
 }
@@ -119,7 +119,7 @@ cfine_status cf_price_copy(cf_pricer *pricer, const cf_value *value, cf_dtype fr
                           .outputs = 1,
                           .images = pricer->chunk,
                           .threads = pricer->request.threads,
-                          .in = {tensor_of(value, from, 0)},
-                          .out = {tensor_of(value, to, 0)}};
+                          .in = {tensor_of(pricer, value, from, 0)},
+                          .out = {tensor_of(pricer, value, to, 0)}};
     return price_of(pricer, &problem, price, err);
 }

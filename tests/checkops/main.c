@@ -30,7 +30,8 @@ struct check_run {
     cf_target target;
     const cf_kernel *reference; // of the operator
     const char *filter, *kernel_filter, *shapes;
-    double peak; // GFLOP/s of one core or of the GPU, for the share; 0: unknown
+    uint32_t litter; // of the next run
+    double peak;     // GFLOP/s of one core or of the GPU, for the share; 0: unknown
     cf_pool *pools[MAX_THREADS + 1];
     const check_op *op;
     tally tallies[MAX_KERNELS];
@@ -208,6 +209,14 @@ static size_t tail_damage(const ready *r) {
     return damaged;
 }
 
+// Leaves zeros and ones where the kernel's variables will be: what it forgot to set is set at random.
+static __attribute__((noinline)) void litter_stack(void *arg, const cf_team *team) {
+    enum { WORDS = 16 << 10 };
+    uint32_t words[WORDS], random = *(const uint32_t *)arg + (uint32_t)team->thread;
+    for (int i = 0; i < WORDS; i++) words[i] = (random = random * 1664525 + 1013904223) >> 31;
+    __asm__ volatile("" ::"r"(words) : "memory"); // they count as read
+}
+
 static void run_ready(check_run *run, const cf_kernel *kernel, ready *r) {
     // Run time knows no constants.
     for (int i = 0; i < CF_MAX_CONSTANTS; i++) r->problem.constant[i].data = NULL;
@@ -217,6 +226,7 @@ static void run_ready(check_run *run, const cf_kernel *kernel, ready *r) {
         return;
     }
     task_arg arg = {kernel, &r->call};
+    if (!run->bench) cf_pool_run(run->pools[r->problem.threads], litter_stack, &run->litter), run->litter++;
     cf_pool_run(run->pools[r->problem.threads], task, &arg);
 }
 

@@ -36,7 +36,6 @@ enum {
     CF_AMX_MOST_FRESH = 64,           // pixels of a kernel that are called for
     CF_AMX_FEW_STEPS = 16,            // of a block whose output is called for
     CF_AMX_BLOCKS_AHEAD = 2,          // from a block to the one whose output is called for meanwhile
-    CF_AMX_COLD = 512 << 10,          // bytes of a thread's output, or residual, that is called for
     CF_AMX_CALLED = 128,              // bytes that one call brings: the processor fetches lines in pairs
 };
 
@@ -71,7 +70,7 @@ typedef struct cf_amx_conv {
     cf_amx_writer *write;
     cf_amx_multiplier *const (*multiply)[2]; // [tiles - 1][panels - 1]
     int32_t *offset, *weight_offset;         // of each step bytes from the first tap, and from the panel's first weight
-    // Pixels that the block before did not read, bytes from the first tap, and calls for one of them.
+    // Pixels that neither the line nor the pixel before has read, bytes from the first tap, and calls for one of them.
     int32_t fresh[CF_AMX_MOST_FRESH], fresh_count, fresh_lines;
 } cf_amx_conv;
 
@@ -190,7 +189,6 @@ static void cf_amx_steps(cf_amx_conv *p) {
         }
 }
 
-// Input that neither the line before nor the pixel before has read.
 static void cf_amx_fresh(cf_amx_conv *p) {
     const cf_conv_geometry *g = &p->g;
     const cf_conv_attr *attr = &p->problem->attr.conv;
@@ -229,11 +227,14 @@ static const char *cf_amx_input(const cf_amx_conv *p, const cf_amx_place *at) {
     return p->in + at->n * p->in_image + at->y * p->in_line + at->x * p->g.step;
 }
 
+// [tile][pixel][32]
+typedef float cf_finished_sums[CF_AMX_MOST_TILES * CF_TILE * CF_BLOCK_WIDTH] __attribute__((aligned(64)));
+
 // A block whose sums wait to be written: that happens a few pixels at a time between the products of the next block, so
 // that vector units and tiles work side by side. Where they go is found out then, too: at the end of a block nothing
 // should keep the next one's loads from starting.
 typedef struct {
-    float sums[CF_AMX_MOST_TILES * CF_TILE * CF_BLOCK_WIDTH] __attribute__((aligned(64))); // [tile][pixel][32]
+    float *sums; // a cf_finished_sums
     cf_amx_place place[CF_AMX_MOST_TILES];
     int32_t panel, panels, tiles;
     int32_t tile;        // at work; -1: none yet
@@ -508,14 +509,8 @@ static void cf_amx_take_block(cf_amx_work *w, int64_t tile, int64_t last, cf_amx
     }
 }
 
-// 1 if a thread's share of a tensor is more than the second cache may still hold.
-static int cf_amx_is_cold(const cf_amx_conv *p, const cf_tensor *tensor) {
-    int64_t numbers = (int64_t)p->call->images * tensor->h * tensor->w * tensor->c;
-    return numbers * cf_dtype_size(tensor->dtype) / p->threads > CF_AMX_COLD;
-}
-
 // What is called for while a block is written: the output of the second block from here, as if its tiles lay on one
-// line, and its residual. Where blocks are short, stores that miss the second cache come faster than they can wait.
+// line, and its residual.
 static void cf_amx_look_ahead(const cf_amx_work *w, int panel, cf_finished *f) {
     const cf_amx_conv *p = w->p;
     const cf_tensor *out = &p->call->out[0], *add = &p->call->in[1];
@@ -583,9 +578,11 @@ static void cf_amx_by_pixels(cf_amx_work *w, const cf_amx_share *share, float *w
     const cf_amx_conv *p = w->p;
     cf_amx_place at = cf_amx_place_of(p, share->tile);
     w->panel = share->panel, w->pairs = (share->panel_last - share->panel + 1) / 2;
+    // Where blocks are short, and output is much beside the input, stores that miss the second cache come faster than
+    // they can wait.
     w->calls_out = p->steps <= CF_AMX_FEW_STEPS && p->problem->out[0].c * 2 >= p->problem->in[0].c &&
-                   cf_amx_is_cold(p, &p->call->out[0]);
-    w->calls_add = p->problem->inputs > 1 && !p->problem->attr.conv.coarse && cf_amx_is_cold(p, &p->call->in[1]);
+                   cf_amx_is_cold(p->call, &p->call->out[0]);
+    w->calls_add = p->problem->inputs > 1 && !p->problem->attr.conv.coarse && cf_amx_is_cold(p->call, &p->call->in[1]);
     int32_t a_step = cf_amx_a_step(p->fresh_count * p->fresh_lines * p->block * CF_TILE / cf_amx_skip(p),
                                    (int64_t)p->steps * w->pairs);
     for (int64_t tile = share->tile; tile < share->tile_last; tile += w->tiles) {
@@ -659,10 +656,8 @@ static inline void cf_amx_run(cf_amx_conv *p, const cf_team *team,
     cf_amx_share share = cf_amx_share_of(p, team);
     if (share.tile >= share.tile_last || share.panel >= share.panel_last) return;
     cf_amx_configure(p);
-    cf_amx_work w;
-    w.p = p;
-    w.turn = 0;
-    for (int i = 0; i < 2; i++) w.finished[i].tile = w.finished[i].tiles = w.finished[i].done = 0;
+    cf_finished_sums sums[2];
+    cf_amx_work w = {.p = p, .finished = {{.sums = sums[0]}, {.sums = sums[1]}}, .pairs = 1};
     float *waiting = (float *)p->call->scratch + team->thread * cf_amx_waiting(p);
     if (p->weights_outside)
         cf_amx_by_weights(&w, &share, waiting);

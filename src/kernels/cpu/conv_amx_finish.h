@@ -9,7 +9,13 @@
 
 #include "kernels/cpu/conv_store.h"
 
-enum { CF_TILE = 16, CF_BLOCK_WIDTH = 2 * CF_PANEL };
+enum { CF_TILE = 16, CF_BLOCK_WIDTH = 2 * CF_PANEL, CF_COLD_BYTES = 512 << 10 };
+
+// 1 if a thread's share of an output or a residual is more than the second cache may still hold: it is called for.
+static inline int cf_amx_is_cold(const cf_call *call, const cf_tensor *tensor) {
+    int64_t numbers = (int64_t)call->images * tensor->h * tensor->w * tensor->c;
+    return numbers * cf_dtype_size(tensor->dtype) / call->problem->threads > CF_COLD_BYTES;
+}
 
 // Writes `count` pixels of a store, from `first` on.
 typedef void cf_amx_writer(const cf_conv_store *s, int first, int count);

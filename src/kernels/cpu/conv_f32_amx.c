@@ -394,6 +394,7 @@ static void run_split(const cf_call *call, const cf_team *team) {
     cf_tiles_configure((const uint8_t[8]){rows, rows, rows, rows, rows, rows, CF_TILE, CF_TILE},
                        (const uint16_t[8]){64, 64, 64, 64, 64, 64, 64, 64});
     char *scratch = (char *)call->scratch + team->thread * scratch_of_one(&p);
+    cf_finished_sums sums[2];
     work w;
     w.p = &p;
     w.turn = 0;
@@ -402,8 +403,7 @@ static void run_split(const cf_call *call, const cf_team *team) {
     for (int i = 0; i < 2; i++) {
         w.queue[i].waiting = NULL;
         w.queue[i].more = 0;
-        w.queue[i].finished.tile = w.queue[i].finished.tiles = w.queue[i].finished.done = 0;
-        w.queue[i].finished.out_ahead = w.queue[i].finished.add_ahead = 0; // units call for their output
+        w.queue[i].finished = (cf_finished){.sums = sums[i]}; // units call for their output
     }
     int64_t tile = share.run_first * 2, left = cf_least(share.run_last * 2, c->tiles) - tile;
     int64_t runs = ((left + 1) / 2 + p.run - 1) / p.run, most = 2 * (((left + 1) / 2 + runs - 1) / runs);

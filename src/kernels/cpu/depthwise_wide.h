@@ -4,8 +4,8 @@
 // else is left to depthwise.h.
 //
 // In bf16 a load holds 32 channels of a pixel: as FP32 numbers the even ones are its lower halves, shifted up, and the
-// odd ones its upper halves, masked, an instruction each. In bytes weights and bias hold both scales and the zero
-// point.
+// odd ones its upper halves, masked, an instruction each. In bytes weights and bias hold both scales and the
+// input's zero point.
 //
 // Packed: float of 32 channels [tap, then the bias][2 vectors].
 #ifndef CF_KERNELS_CPU_DEPTHWISE_WIDE_H

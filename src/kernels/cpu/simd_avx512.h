@@ -229,7 +229,7 @@ CF_INLINE void v_write(void *to, cf_dtype dtype, int lanes, v_f32 value, v_f32 i
     }
 }
 
-// 32 words, of which two vectors were packed, to bytes in order, saturated.
+// AVX-512 alone has the next two. 32 words, of which two vectors were packed, to bytes in order, saturated.
 CF_INLINE __m256i v_words_to_bytes(cf_dtype dtype, __m512i words) {
     __m512i bytes = dtype == CF_S8 ? _mm512_packs_epi16(words, words) : _mm512_packus_epi16(words, words);
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);

@@ -232,6 +232,7 @@ typedef struct {
     int32_t tiles, pair_first, pair_last;
     portion now, next;
     int32_t line;          // of the portion at work; -1: transforming back
+    int32_t calls;         // 1: what the next portion will write is called for
     const float *products; // [point][pair from pair_first on][tile][pixel][32]
 } outputs;
 
@@ -324,7 +325,7 @@ static void one_output(const plan *p, outputs *t) {
         back(p, t);
     else
         write_line(p, t);
-    if (t->line >= 0) call_for(p, t, &t->next, t->line);
+    if (t->calls && t->line >= 0) call_for(p, t, &t->next, t->line);
     if (++t->line < LINES) return;
     t->line = -1;
     t->now = t->next;
@@ -421,7 +422,7 @@ static void run_blocks(const plan *p, const cf_conv_share *share, char *scratch)
     int pairs = share->panel_last - share->panel_first, writes = (LINES + 1) * ((p->rows + STORED - 1) / STORED);
     float *products = (float *)(scratch + 2 * inputs_size(p));
     inputs block[2];
-    outputs before = {.tiles = 0};
+    outputs before = {.tiles = 0, .calls = cf_amx_is_cold(p->call, &p->call->out[0])};
     beside w = {.before = &before,
                 .pieces = MOST_TILES * (pairs * writes + (p->rows + COLUMNS - 1) * p->chunks),
                 .steps = POINTS * pairs * p->steps};
