@@ -69,7 +69,8 @@ typedef struct cf_amx_conv {
     int64_t tiles_per_line, tiles, block; // tiles in a block, unless fewer are left: 4 with a single panel, else 2
     cf_amx_writer *write;
     cf_amx_multiplier *const (*multiply)[2]; // [tiles - 1][panels - 1]
-    int32_t *offset, *weight_offset;         // of each step bytes from the first tap, and from the panel's first weight
+    // Of each step bytes from the first tap, and from the panel's first weight.
+    int32_t *offset, *weight_offset;
     // Pixels that neither the line nor the pixel before has read, bytes from the first tap, and calls for one of them.
     int32_t fresh[CF_AMX_MOST_FRESH], fresh_count, fresh_lines;
 } cf_amx_conv;
