@@ -4,7 +4,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
+#include <linux/filter.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,14 @@
 #include "common/failure.h"
 
 // A refused body is read up to MOST_DISCARDED times the size that is taken.
-enum { MOST_DISCARDED = 4, IO_THREADS = 2, FIRST_ROOM = 1 << 14, RETRY_SECONDS = 1, CLIENT_GONE = 499 };
+enum {
+    MOST_DISCARDED = 4,
+    IO_THREADS = 2,
+    FIRST_ROOM = 1 << 14,
+    RETRY_SECONDS = 1,
+    CLIENT_GONE = 499,
+    HANDSHAKE_MS = 100
+};
 
 typedef enum { RECEIVING_FIRST, RECEIVING, WORKING, SENDING, IDLE } connection_phase;
 
@@ -523,15 +532,30 @@ cfine_status serve_http_start(serve_server *server, int *port, cfine_error *erro
                        server->certificate ? ": are --tls-cert and --tls-key PEM files that belong together?" : "");
 }
 
+// Who connects from now on is not answered, and refused once the socket is closed: the kernel would take a connection
+// until the last moment and reset it with the socket. Without such a filter (a sandbox) that moment remains.
+static void ignore_newcomers(int fd) {
+    // The filter reads from the TCP header on; 0 drops a segment. Flags are byte 13 (RFC 9293, 3.1), SYN is bit 1.
+    struct sock_filter drop_syn[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+                                     BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 2, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
+                                     BPF_STMT(BPF_RET | BPF_K, UINT32_MAX)};
+    struct sock_fprog program = {sizeof drop_syn / sizeof *drop_syn, drop_syn};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 void serve_http_quiesce(serve_server *server) {
     int fd = server->mhd->MHD_quiesce_daemon(server->daemon), client;
     if (fd == MHD_INVALID_SOCKET) return;
-    // Who has connected already, though nobody took notice yet, is served as well.
+    ignore_newcomers(fd);
+    // Who has connected already, though nobody took notice yet, is served as well; who is about to, too.
     struct sockaddr_storage address;
-    for (socklen_t size = sizeof address;
-         (client = accept4(fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;
-         size = sizeof address)
-        server->mhd->MHD_add_connection(server->daemon, client, (struct sockaddr *)&address, size);
+    struct pollfd newcomer = {.fd = fd, .events = POLLIN};
+    while (poll(&newcomer, 1, HANDSHAKE_MS) > 0) {
+        socklen_t size = sizeof address;
+        client = accept4(fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) break;
+        if (client >= 0) server->mhd->MHD_add_connection(server->daemon, client, (struct sockaddr *)&address, size);
+    }
     close(fd);
 }
 

@@ -339,6 +339,31 @@ def check_end(folder):
         server.has_ended()
 
 
+def check_end_newcomers():
+    """SIGTERM while clients connect anew all the time: whoever was let in is answered, none is cut off with the door."""
+    def client(port):
+        while True:
+            with socket.socket() as connection:
+                try:
+                    connection.connect((LOCAL, port))
+                except ConnectionRefusedError:
+                    return
+                connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                reply = b""
+                while more := connection.recv(4096):
+                    reply += more
+                assert reply.startswith(b"HTTP/1.1 200"), reply
+
+    for _ in range(12):
+        with serving(CFINE, MODEL) as server:
+            def control():
+                time.sleep(0.2)
+                server.process.send_signal(signal.SIGTERM)
+            in_threads(13, lambda i: control() if i == 12 else client(server.port))
+            assert server.process.wait(30) == 0
+            server.has_ended()
+
+
 def check_log_anew(folder):
     """SIGHUP opens the access log anew, as logrotate wants it."""
     log = folder + "/rotated.jsonl"
@@ -392,6 +417,7 @@ def main():
         check_plan_spoilt(folder)
         check_same_port()
         check_end(folder)
+        check_end_newcomers()
         check_log_anew(folder)
         check_log_fails(folder)
 
