@@ -256,7 +256,8 @@ CFINE_API cfine_status cfine_plan_save(const cfine_plan *plan, const char *path,
 CFINE_API cfine_status cfine_plan_open(const char *path, cfine_plan **out, cfine_error *error);
 CFINE_API void cfine_plan_close(cfine_plan *plan); // sessions keep what they need
 // CFINE_OK if the options, as far as they are given, are what the plan was built with (a smaller batch will do);
-// CFINE_ERROR_MISMATCH and what differs if not. cfine_open asks it for plan files.
+// CFINE_ERROR_MISMATCH and what differs if not. CFINE_BATCH_AUTO is refused for a CPU, as by cfine_plan_build.
+// cfine_open asks it for plan files.
 CFINE_API cfine_status cfine_plan_check(const cfine_plan *plan, const cfine_plan_options *options, cfine_error *error);
 // Writes down what was measured, to be saved with the plan (not while others use it), and reads it: images is 0 where
 // nothing was.

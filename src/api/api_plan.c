@@ -175,6 +175,11 @@ static cfine_status wrap(cf_plan *plan, cfine_plan **out, cfine_error *error) {
     return CFINE_OK;
 }
 
+static cfine_status refuse_auto_batch(cfine_error *error) {
+    return cf_fail(error, CFINE_ERROR_ARGUMENT,
+                   "batch auto: is for GPUs; on a CPU name a number, larger ones are hardly faster there");
+}
+
 // The batch that CFINE_BATCH_AUTO stands for: a small plan tells what an image takes.
 static cfine_status find_batch(const cfine_model *model, cfine_plan_options *options, cfine_error *error) {
     enum { SESSIONS = 2, ROUND = 8 };
@@ -184,9 +189,7 @@ static cfine_status find_batch(const cfine_model *model, cfine_plan_options *opt
     cf_backend backend;
     int32_t ordinal;
     CF_TRY(cf_parse_device(options->device, &backend, &ordinal, error));
-    if (backend != CF_CUDA)
-        return cf_fail(error, CFINE_ERROR_ARGUMENT,
-                       "batch auto: is for GPUs; on a CPU name a number, larger ones are hardly faster there");
+    if (backend != CF_CUDA) return refuse_auto_batch(error);
     cfine_plan *plan;
     CF_TRY(cfine_plan_build(model, &small, &plan, error));
     int fits;
@@ -367,5 +370,6 @@ cfine_status cfine_plan_check(const cfine_plan *handle, const cfine_plan_options
     if (wanted.device && backend != plan->request.target.backend)
         return cf_fail(error, CFINE_ERROR_MISMATCH, "was built for %s, not for %s; rebuild it: cfine build --device %s",
                        backend == CF_CUDA ? "a CPU" : "a GPU", wanted.device, backend == CF_CUDA ? "cuda" : "cpu");
+    if (wanted.batch == CFINE_BATCH_AUTO && plan->request.target.backend == CF_CPU) return refuse_auto_batch(error);
     return CFINE_OK;
 }

@@ -6,7 +6,7 @@ try() {
 }
 picture=$DATA/images/rgb.ppm
 try build --model tiny --quick --precision bf16 -o fast.plan 2> /dev/null
-for option in '--precision fp32' '--precision int8' '--calibration nofile' '--queries 7' '--size 64x64' '--batch 2'; do
+for option in '--precision fp32' '--precision int8' '--calibration nofile' '--queries 7' '--size 64x64' '--batch 2' '--batch auto'; do
     try detect --model fast.plan $option "$picture"
     try info fast.plan $option
 done
@@ -17,6 +17,7 @@ try doctor --model fast.plan --precision fp32
 grep fast.plan found
 try triton --model fast.plan --precision fp32 -o repository --backend "$picture"
 try bench --model fast.plan --precision fp32 --runs 1
+try detect --model tiny --batch auto "$picture"
 try detect --model tiny --calibration nofile "$picture"
 try detect --model tiny --precision int8 --calibration nofile "$picture"
 try detect --model tiny --precision int8 "$picture"
