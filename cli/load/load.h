@@ -63,7 +63,7 @@ typedef struct load_point {
     int unsent;     // see most_flying
     double requests_per_s, images_per_s;
     double mean, p50, p90, p95, p99, p999, most; // of the good ones
-    char problem[300];                           // what was first wrong, or empty
+    char problem[300];                           // what was first wrong, or why nothing was counted, or empty
 } load_point;
 
 typedef struct load_sender load_sender;

@@ -27,6 +27,13 @@ void load_print_heading(load_form form, const load_target *target, int open_loop
     }
 }
 
+// What stands in the place of times.
+static void print_no_times(const load_point *point) {
+    int told = point->problem[0] && !bad_answers(point); // else it follows, behind the numbers of bad answers
+    cli_print_text(stdout, told ? point->problem : "no good answer");
+    putchar('\n');
+}
+
 static void print_row(const load_point *point) {
     print_load(point, 8);
     printf(" %9d %7d ", point->good, bad_answers(point));
@@ -34,7 +41,7 @@ static void print_row(const load_point *point) {
         printf("%9.1f %9.2f %9.2f %9.2f %9.2f %9.2f %9.2f %9.2f\n", point->images_per_s, point->mean, point->p50,
                point->p90, point->p95, point->p99, point->p999, point->most);
     else
-        puts("no good answer");
+        print_no_times(point);
     if (!bad_answers(point)) return;
     printf("%8s %d busy (503), %d refused, %d lost, %d not sent", "", point->busy, point->refused, point->lost,
            point->unsent);

@@ -31,6 +31,8 @@ class Slow(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         Slow.seen.append((self.path, dict(self.headers), body))
         time.sleep(max(0.02, Slow.stall_until - time.monotonic()))
+        if self.path == "/late":
+            time.sleep(0.7)
         if self.path == "/close":
             self.close_connection = len(Slow.seen) > 1
             if self.close_connection:
@@ -123,6 +125,15 @@ def check_troubles():
     with slow() as url:
         p, = points(url, "--clients", "1", "--seconds", "1", "--warmup", "0", "--timeout", "5")
         assert p["lost"] == 0
+    with slow() as url:  # good answers, but none within so short a time
+        text, _ = load(url + "/late", "--clients", "1", "--seconds", "0.2", status=1)
+        assert "no good answer" not in text and "0.2 s, which is shorter than an answer (" in text and "--seconds" in text, text
+        p, = points(url + "/late", "--clients", "2", "--seconds", "0.2", status=1)
+        assert p["good"] == p["lost"] == 0 and "shorter than an answer" in p["first_problem"], p
+        p, = points(url, "--rate", "1", "--even", "--seconds", "0.2", status=1)
+        assert p["good"] == 0 and "no request was due" in p["first_problem"] and "--seconds" in p["first_problem"], p
+        p, = points(url + "/late", "--clients", "1", "--seconds", "2")
+        assert p["good"] > 0 and "first_problem" not in p, p
     assert "does the server run?" in load(url, status=1)[1]
     for words in (("ftp://x",), (url, "--clients", "1", "--rate", "1"), (url, "--json", "--csv"), (url, "--batch", "2"),
                   (url, "--clients", "0"), (url, "--picture", "a.gif"), ()):
