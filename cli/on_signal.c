@@ -20,7 +20,7 @@ static _Atomic(const char *) last_words;
 // readdir may not be called by a signal handler; what it is made of may.
 void cli_remove_folder(const char *path) {
     _Alignas(struct dirent64) char entries[4096];
-    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (folder < 0) return;
     ssize_t got;
     while ((got = getdents64(folder, entries, sizeof entries)) > 0)

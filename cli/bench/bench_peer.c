@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench_peer.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "coco_ap.h"
 #include "heap.h"
-#include "on_signal.h"
 
 void bench_peers_start(bench_peers *peers, const char *python) {
     peers->helper = bench_helper_create(python, peers->patience);
@@ -17,22 +14,12 @@ void bench_peers_start(bench_peers *peers, const char *python) {
 void bench_peers_end(bench_peers *peers) {
     bench_helper_destroy(peers->helper);
     cfine_model_close(peers->opened);
-    if (!peers->folder[0]) return;
-    cli_remove_folder(peers->folder);
-    cli_on_signal_forget(peers->folder_place);
+    bench_folder_remove(&peers->folder);
 }
 
 char *bench_peer_file(bench_peers *peers, const char *name, cfine_error *error) {
-    if (!peers->folder[0]) {
-        snprintf(peers->folder, sizeof peers->folder, "/tmp/cfine-bench-XXXXXX");
-        if (!mkdtemp(peers->folder)) {
-            peers->folder[0] = 0;
-            coco_fail(error, CFINE_ERROR_IO, "/tmp: cannot make a folder: %s", strerror(errno));
-            return NULL;
-        }
-        peers->folder_place = cli_on_signal_remove(peers->folder);
-    }
-    return cli_format("%s/%s", peers->folder, name);
+    if (!peers->folder.path[0] && bench_folder_make(&peers->folder, error) != CFINE_OK) return NULL;
+    return cli_format("%s/%s", peers->folder.path, name);
 }
 
 char *bench_peer_export(bench_peers *peers, const bench_row *row, cfine_error *error) {

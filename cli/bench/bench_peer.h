@@ -6,6 +6,7 @@
 #define CLI_BENCH_PEER_H
 
 #include "bench.h"
+#include "bench_folder.h"
 #include "bench_helper.h"
 #include "inputs.h"
 
@@ -15,8 +16,7 @@ typedef struct bench_peers {
     const cli_inputs *calibration;      // pictures for engines that calibrate an int8 model themselves (may be empty)
     const char *onnxruntime, *openvino; // files of these libraries that the user named; NULL: none
     double patience;                    // seconds that a row of the Python process may take to get ready
-    char folder[40];                    // of exported networks, made when first needed
-    int folder_place;                   // in the list of what a signal removes
+    bench_folder folder;                // of exported networks, made when first needed
     cfine_model *opened;
     cfine_model_info info;
     int width, height; // of the network's input, once it is opened

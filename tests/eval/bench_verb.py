@@ -4,6 +4,7 @@
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,8 +49,9 @@ def all_have_run(found):
     return all("mean_ms" in r for r in found)
 
 
-def asked_twice(signals, pause):
-    """A bench with an exported network in its folder, in the middle of a run of a second or more; returns status and output."""
+def with_folder():
+    """A bench with an exported network in its folder, in the middle of a run of a second or more, and the folder (with those of the same
+    kind that other programs made meanwhile)."""
     folders = lambda: {f for f in glob.glob("/tmp/cfine-bench-*") if os.path.exists(f + "/model-37.onnx")}  # noqa: E731
     others = folders()
     words = "--engine onnxruntime,cfine --queries 37 --batch 8 --size 320x320 --threads 1 --cpu scalar --runs 1000000 --json --onnxruntime".split()
@@ -59,6 +61,12 @@ def asked_twice(signals, pause):
         time.sleep(0.02)
     mine = folders() - others
     assert mine
+    return bench, mine
+
+
+def asked_twice(signals, pause):
+    """Returns status and output of such a bench that gets these signals."""
+    bench, mine = with_folder()
     time.sleep(1)
     for number in signals:
         bench.send_signal(number)
@@ -68,7 +76,43 @@ def asked_twice(signals, pause):
     return bench.returncode, out, err
 
 
+def killed():
+    """What a killed bench leaves the next one removes: that alone, and not what a running one uses."""
+    dead, stale = with_folder()
+    dead.kill()
+    dead.communicate()
+    assert all(os.path.exists(f) for f in stale), stale
+    with tempfile.TemporaryDirectory() as precious:
+        open(precious + "/lock", "w").close()
+        link, short, without, foreign = ("/tmp/cfine-bench-%05d%s" % (os.getpid() % 10**5, end) for end in ("a", "", "c", "d"))
+        os.symlink(precious, link)
+        os.mkdir(without)  # no bench made it, or it has just begun
+        locked = [short] + [foreign] * (os.geteuid() == 0)
+        for f in locked:
+            os.mkdir(f)
+            open(f + "/lock", "w").close()
+        if foreign in locked:
+            os.chown(foreign, 12345, 12345)
+        kept = [link, precious + "/lock", without] + [f + "/lock" for f in locked]
+        running, used = with_folder()
+        other, also_used = with_folder()
+        try:
+            assert not any(os.path.exists(f) for f in stale), stale
+            assert all(os.path.exists(f) for f in kept), [f for f in kept if not os.path.exists(f)]
+            assert running.poll() is None and all(os.path.exists(f + "/model-37.onnx") for f in used | also_used), (used, also_used)
+        finally:
+            for bench in (running, other):
+                bench.send_signal(signal.SIGTERM)
+                bench.communicate(timeout=120)
+            os.unlink(link)
+            os.rmdir(without)
+            for f in locked:
+                shutil.rmtree(f, ignore_errors=True)
+    assert not any(os.path.exists(f) for f in used | also_used), (used, also_used)
+
+
 def main():
+    killed()
     # A second request ends the program at once; those of one moment are one. Neither leaves the exported network behind.
     status, out, err = asked_twice([signal.SIGTERM, signal.SIGINT], 0.3)
     assert status == -signal.SIGINT and not out, (status, out, err)
