@@ -208,8 +208,10 @@ static const bench_row *find_like(const bench *run, const bench_row *row) {
 
 static void open_rows(bench *run) {
     int made_up = 0;
+    int by_plan = !run->args->precisions && !run->args->table && cli_is_plan_name(run->args->model.model);
     for (int i = 0; i < run->row_count; i++) {
         bench_row *row = &run->rows[i];
+        row->unknown = by_plan && row->engine == BENCH_CFINE; // until it is opened
         if (bench_stopped()) {
             snprintf(row->note, sizeof row->note, "stopped before it was opened");
             continue;

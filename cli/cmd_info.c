@@ -2,7 +2,6 @@
 // `cfine info`: what a model is, and what running it takes.
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cfine/cfine.h"
 #include "common/failure.h"
@@ -38,11 +37,6 @@ typedef struct {
     cfine_error unfit;       // plan is NULL: why there is none of the model as it is
 } subject;
 
-static int is_plan_name(const char *name) {
-    const char *dot = strrchr(name, '.');
-    return dot && strcmp(dot, ".plan") == 0;
-}
-
 static int is_given(const cfine_plan_options *o) {
     return o->width || o->queries || o->decoder_layers || o->batch || o->precision || o->calibration || o->device;
 }
@@ -53,7 +47,7 @@ static cfine_status open_subject(subject *it, const cfine_plan_options *plan_opt
     it->model_info = CFINE_INIT(cfine_model_info);
     it->plan_info = CFINE_INIT(cfine_plan_info);
     cfine_status status;
-    if (it->name && is_plan_name(it->name)) {
+    if (cli_is_plan_name(it->name)) {
         status = cfine_plan_open(it->name, &it->plan, error);
         cfine_error why;
         if (status == CFINE_OK && (status = cfine_plan_check(it->plan, plan_options, &why)) != CFINE_OK)

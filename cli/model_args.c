@@ -26,6 +26,11 @@ const char *cli_model_name(const cli_model_args *args) {
     return args->model ? args->model : "bundled model";
 }
 
+int cli_is_plan_name(const char *model) {
+    const char *dot = model ? strrchr(model, '.') : NULL;
+    return dot && strcmp(dot, ".plan") == 0;
+}
+
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error) {
     *out = CFINE_INIT(cfine_open_options);
     out->plan = CFINE_INIT(cfine_plan_options);

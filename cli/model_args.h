@@ -105,6 +105,9 @@ void cli_read_devices(cli_model_args *args, cli_devices *out);
 // The model as people are told of it.
 const char *cli_model_name(const cli_model_args *args);
 
+// 1 if a model of this name (NULL: the bundled one) is a plan file.
+int cli_is_plan_name(const char *model);
+
 // What the library is to be asked for. Applies --cpu to the process.
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error);
 

@@ -66,6 +66,7 @@ struct bench_row {
     bench_engine engine;
     bench_scope scope;
     int precision; // index into cli_precisions
+    int unknown;   // 1: the precision is a plan's that is not opened
     int batch, threads, queries;
     int streams;             // of cfine: sessions of one plan that run side by side, each with its share of the threads
     const char *calibration; // of int8; NULL: none
@@ -100,6 +101,9 @@ double bench_speed_up(const bench_row *rows, const bench_row *row);
 int bench_has_accuracy(const bench_row *rows, int count);
 // How much of the first measured AP a row has lost, as a share of it: 0.01 is one in a hundred; negative: gained.
 double bench_lost(const bench_row *rows, int count, const bench_row *row);
+
+// "bf16", or "-" where it is not known.
+const char *bench_row_precision(const bench_row *row);
 
 // What a row is, in a few words: "cfine bf16, batch 8". Only what differs between the rows of a table is named.
 void bench_row_name(const bench_row *rows, int count, const bench_row *row, char *text, size_t size);

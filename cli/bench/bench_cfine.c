@@ -182,6 +182,7 @@ cfine_status bench_cfine_open(bench_row *row, const cli_model_args *model, const
     row->state = state;
     // A plan file says for itself what it is.
     row->precision = (int)info.precision - CFINE_FP32;
+    row->unknown = 0;
     row->batch = info.batch;
     row->queries = info.queries;
     snprintf(row->version, sizeof row->version, "%s", cfine_version());

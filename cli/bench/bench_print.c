@@ -9,6 +9,12 @@ static int begins_section(const bench_row *rows, const bench_row *row) {
     return row->section && (row == rows || !row[-1].section || strcmp(row->section, row[-1].section) != 0);
 }
 
+// "-": of a model that could not be opened.
+static const char *queries_of(const bench_row *row, char text[16]) {
+    snprintf(text, 16, row->queries ? "%d" : "-", row->queries);
+    return text;
+}
+
 static void print_share(double value) {
     if (value >= 0)
         printf(" %7.4f", value);
@@ -24,13 +30,11 @@ void bench_print_table(const bench_row *rows, int count) {
     for (int i = 0; i < count; i++) {
         const bench_row *row = &rows[i];
         if (begins_section(rows, row)) printf("%s%s\n", i ? "\n" : "", row->section);
-        char engine[32];
+        char engine[32], queries[16];
         snprintf(engine, sizeof engine, row->engine == BENCH_CFINE && row->streams > 1 ? "%s x%d" : "%s",
                  bench_engine_names[row->engine], row->streams);
-        char queries[16] = "-"; // of a model that could not be opened
-        if (row->queries) snprintf(queries, sizeof queries, "%d", row->queries);
-        printf("%-13s %-7s %-5s %5d %7s %7d ", engine, bench_scope_names[row->scope], cli_precisions[row->precision],
-               row->batch, queries, row->threads);
+        printf("%-13s %-7s %-5s %5d %7s %7d ", engine, bench_scope_names[row->scope], bench_row_precision(row),
+               row->batch, queries_of(row, queries), row->threads);
         if (row->count == 0) {
             cli_print_text(stdout, row->note);
             putchar('\n');
@@ -81,13 +85,14 @@ void bench_print_markdown(const bench_row *rows, int count) {
             print_markdown_heading(row->section, accuracy);
         }
         printf("| %s %s | %s | %s", bench_engine_names[row->engine], row->version, bench_scope_names[row->scope],
-               cli_precisions[row->precision]);
+               bench_row_precision(row));
         if (row->calibration) {
             printf(" (");
             print_cell(row->calibration);
             printf(")");
         }
-        printf(" | %d | %d | %d | ", row->batch, row->queries, row->threads);
+        char queries[16];
+        printf(" | %d | %s | %d | ", row->batch, queries_of(row, queries), row->threads);
         if (row->count == 0) {
             print_cell(row->note);
             printf(" | | | | | | | |%s\n", accuracy ? " | | |" : "");
@@ -115,7 +120,8 @@ void bench_print_json(const bench_row *rows, int count, const char *model) {
         print_json_text_field("model", model);
         if (row->section) print_json_text_field("section", row->section);
         printf(",\"scope\":\"%s\",\"precision\":\"%s\",\"batch\":%d,\"queries\":%d,\"threads\":%d",
-               bench_scope_names[row->scope], cli_precisions[row->precision], row->batch, row->queries, row->threads);
+               bench_scope_names[row->scope], row->unknown ? "" : cli_precisions[row->precision], row->batch,
+               row->queries, row->threads);
         if (row->engine == BENCH_CFINE) printf(",\"streams\":%d", row->streams);
         if (row->calibration) print_json_text_field("calibration", row->calibration);
         if (row->count == 0) {

@@ -80,9 +80,13 @@ static differences find_differences(const bench_row *rows, int count) {
     return found;
 }
 
+const char *bench_row_precision(const bench_row *row) {
+    return row->unknown ? "-" : cli_precisions[row->precision];
+}
+
 void bench_row_name(const bench_row *rows, int count, const bench_row *row, char *text, size_t size) {
     differences show = find_differences(rows, count);
-    int used = snprintf(text, size, "%s %s", bench_engine_names[row->engine], cli_precisions[row->precision]);
+    int used = snprintf(text, size, "%s %s", bench_engine_names[row->engine], bench_row_precision(row));
     if (show.calibration && row->calibration) {
         const char *slash = strrchr(row->calibration, '/');
         used += snprintf(text + used, size - (size_t)used, " (%.40s)", slash ? slash + 1 : row->calibration);

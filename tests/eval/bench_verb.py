@@ -141,7 +141,19 @@ def main():
     mixed = rows("--precision", "fp8,fp32", "--runs", "2", status=1)
     assert "note" in mixed[0] and "mean_ms" in mixed[1] and mixed[1]["speed_up"] == 1, mixed
 
+    # What a plan is that cannot be opened nobody knows; what was asked for is known, and what a checkpoint has by default.
+    lost = ("--model", "/no/such.plan", "--runs", "2")
+    row, = rows(*lost, status=1)
+    assert row["precision"] == "" and row["queries"] == 0 and "/no/such.plan" in row["note"], row
+    assert run(*lost, status=1)[0].splitlines()[2].split()[:5] == ["cfine", "forward", "-", "1", "-"]
+    assert "| cfine  | forward | - | 1 | - |" in run(*lost, "--markdown", status=1)[0]
+    assert [r["precision"] for r in rows(*lost, "--engine", "cfine,onnxruntime", status=1)] == ["", "fp32"]
+    assert [r["precision"] for r in rows(*lost, "--precision", "fp32,bf16", status=1)] == ["fp32", "bf16"]
+    assert rows("--model", "/no/such", "--runs", "2", status=1)[0]["precision"] == "fp32"
+
     with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([CFINE, "build", "--model", MODEL, "--quick", "--precision", "bf16", "-o", folder + "/known.plan"], check=True, capture_output=True)
+        assert [r["precision"] for r in rows("--model", folder + "/known.plan", "--runs", "2", "--batch", "1,2", status=1)] == ["bf16", ""]
         for i in range(3):
             with open("%s/%d.ppm" % (folder, i), "wb") as f:
                 f.write(b"P6 90 60 255\n" + bytes((i * 50 + k) % 256 for k in range(90 * 60 * 3)))
