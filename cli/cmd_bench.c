@@ -206,6 +206,13 @@ static const bench_row *find_like(const bench *run, const bench_row *row) {
     return NULL;
 }
 
+// Tells once of each calibration that was made at another size.
+static void note_calibration(const bench *run, const bench_row *row) {
+    for (const bench_row *other = run->rows; other < row; other++)
+        if (other->runner && other->calibration == row->calibration) return;
+    cli_note_calibration(row->calibration, cfine_session_plan(bench_cfine_session(row)));
+}
+
 static void open_rows(bench *run) {
     int made_up = 0;
     int by_plan = !run->args->precisions && !run->args->table && cli_is_plan_name(run->args->model.model);
@@ -224,6 +231,7 @@ static void open_rows(bench *run) {
             cfine_plan_info info = CFINE_INIT(cfine_plan_info);
             cfine_plan_get_info(cfine_session_plan(bench_cfine_session(row)), &info, NULL);
             made_up |= info.random_ranges;
+            note_calibration(run, row);
         }
         if (status == CFINE_OK) continue;
         snprintf(row->note, sizeof row->note, "%s", error.message);

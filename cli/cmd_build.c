@@ -42,6 +42,7 @@ static cfine_status build(const build_args *args, cfine_error *error) {
     options_of_plan.plan.tune = !args->quick;
     status = cfine_plan_build(model, &options_of_plan.plan, &plan, error);
     if (status == CFINE_OK) status = cfine_plan_save(plan, args->output, error);
+    if (status == CFINE_OK) cli_note_calibration(args->model.calibration, plan);
     if (status == CFINE_OK) describe(plan, args->output);
     cfine_plan_close(plan);
     cfine_model_close(model);

@@ -51,6 +51,7 @@ static cfine_status open_lanes(const detect_args *args, const cli_devices *devic
     status = cfine_open(args->model.model, &open, &run->lanes[0].session, error);
     cfine_plan_info info = CFINE_INIT(cfine_plan_info);
     if (status == CFINE_OK) status = cfine_plan_get_info(cfine_session_plan(run->lanes[0].session), &info, error);
+    if (status == CFINE_OK) cli_note_calibration(args->model.calibration, cfine_session_plan(run->lanes[0].session));
     if (args->model.batch == CFINE_BATCH_AUTO && info.batch < run->batch) run->batch = info.batch;
     for (int i = 1; i < run->lane_count && status == CFINE_OK; i++) {
         if (devices->count > 1) open.session.device = devices->names[i % devices->count];

@@ -213,6 +213,7 @@ static cfine_status show(const info_args *args, subject *it, cfine_error *error)
     }
     status = open_subject(it, &open_options.plan, error);
     if (status != CFINE_OK) return status;
+    cli_note_calibration(args->model.calibration, it->plan);
     if (args->plan && !it->plan) return common_fail(error, it->unfit.status, "%s", it->unfit.message);
     if (args->plan) return print_plan(it, error);
     if (args->json)

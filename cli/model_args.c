@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/calibration_size.h"
+#include "message.h"
+
 const char *const cli_precision_choices[] = {"default", "fp32", "bf16", "fp16", "int8", "fp8", NULL};
 const char *const cli_precisions[] = {"fp32", "bf16", "fp16", "int8", "fp8", NULL};
 const char *const cli_cpu_levels[] = {"native",     "scalar",     "avx2",       "avxvnni", "avx512",
@@ -52,5 +55,14 @@ cfine_status cli_open_session(const cli_model_args *args, int profile, cfine_ses
     cfine_open_options options;
     cfine_status status = cli_open_options(args, &options, error);
     options.session.profile = profile;
-    return status == CFINE_OK ? cfine_open(args->model, &options, out, error) : status;
+    if (status == CFINE_OK) status = cfine_open(args->model, &options, out, error);
+    if (status == CFINE_OK) cli_note_calibration(args->calibration, cfine_session_plan(*out));
+    return status;
+}
+
+void cli_note_calibration(const char *file, const cfine_plan *plan) {
+    char text[1024];
+    cfine_plan_info info = CFINE_INIT(cfine_plan_info);
+    if (!file || cfine_plan_get_info(plan, &info, NULL) != CFINE_OK) return;
+    if (common_calibration_size(file, &info, text, sizeof text)) cli_note("%s", text);
 }

@@ -111,7 +111,10 @@ int cli_is_plan_name(const char *model);
 // What the library is to be asked for. Applies --cpu to the process.
 cfine_status cli_open_options(const cli_model_args *args, cfine_open_options *out, cfine_error *error);
 
-// Opens the model as the options say.
+// Opens the model as the options say, and tells of a calibration for another input size.
 cfine_status cli_open_session(const cli_model_args *args, int profile, cfine_session **out, cfine_error *error);
+
+// For who opens it otherwise: tells of a calibration (file NULL: none) that was made at another size than the plan's.
+void cli_note_calibration(const char *file, const cfine_plan *plan);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/calibration_size.h"
 #include "common/failure.h"
 #include "http.h"
 
@@ -146,6 +147,9 @@ static void describe_start(const serve_server *server, int port) {
     const serve_options *options = server->options;
     serve_engine *engine = serve_batcher_engine(server->batcher);
     int v6 = strchr(options->host, ':') != NULL;
+    char text[1024];
+    if (common_calibration_size(options->engine.open.plan.calibration, &engine->info, text, sizeof text))
+        options->note(text);
     note(server, "Serving %s (%s %s, batches to %d, %d worker%s) on %s://%s%s%s:%d", options->name, engine->info.family,
          engine->info.size, engine->info.batch, engine->workers, engine->workers == 1 ? "" : "s",
          server->certificate ? "https" : "http", v6 ? "[" : "", options->host, v6 ? "]" : "", port);

@@ -115,9 +115,10 @@ static cfine_status assign_int8(cf_graph *graph, const cf_calibration *calibrati
     return status;
 }
 
-// The precisions of a graph's values. What int8 leaves alone runs in the faster 16-bit type of the device.
+// The precisions of a graph's values. What int8 leaves alone runs in the faster 16-bit type of the device. size [2]
+// gets that of the calibration's input.
 static cfine_status assign_precision(cf_graph *graph, const cfine_model *model, const cfine_plan_options *options,
-                                     const cf_plan_request *request, cfine_error *error) {
+                                     const cf_plan_request *request, int32_t *size, cfine_error *error) {
     if (request->precision == CFINE_FP32 || options->reference) return CFINE_OK;
     cf_dtype half = request->precision == CFINE_FP16   ? CF_F16
                     : request->precision == CFINE_BF16 ? CF_BF16
@@ -132,6 +133,7 @@ static cfine_status assign_precision(cf_graph *graph, const cfine_model *model, 
     for (size_t i = 0; i < options->operator_count && options->operators; i++)
         if (options->operators[i].name && !is_calibrated(options->operators[i].precision))
             cf_calibration_leave(calibration, options->operators[i].name);
+    size[0] = calibration->width, size[1] = calibration->height;
     cfine_status status = assign_int8(graph, calibration, request, error);
     cf_calibration_destroy(calibration);
     return status == CFINE_OK || !options->calibration ? status
@@ -205,15 +207,17 @@ static cfine_status build(const cfine_model *model, const cfine_plan_options *op
     *out = NULL;
     cf_model_options shape = {options->width, options->height, options->queries, options->decoder_layers};
     cf_graph *graph;
+    int32_t calibrated[2] = {0};
     CF_TRY(cf_model_build(model->checkpoint, &shape, &graph, error));
     cfine_status status = options->reference ? CFINE_OK : cf_passes_run(graph, error);
-    if (status == CFINE_OK) status = assign_precision(graph, model, options, request, error);
+    if (status == CFINE_OK) status = assign_precision(graph, model, options, request, calibrated, error);
     if (status == CFINE_OK && !options->reference) status = cf_raise_operators(graph, options, error);
     if (status == CFINE_OK && !options->reference && request->target.backend == CF_CPU &&
         request->precision != CFINE_INT8)
         status = cf_split_upsampled(graph, error);
     if (status == CFINE_OK && graph->values[graph->input].dtype == CF_BF16) status = cf_narrow_input(graph, error);
     if (status == CFINE_OK) status = cf_plan_compile(graph, request, out, error);
+    if (status == CFINE_OK) (*out)->calibrated_width = calibrated[0], (*out)->calibrated_height = calibrated[1];
     cf_graph_destroy(graph);
     return status;
 }
@@ -307,7 +311,9 @@ cfine_status cfine_plan_get_info(const cfine_plan *handle, cfine_plan_info *out,
                             .weight_bytes = plan->weight_bytes,
                             .workspace_bytes = plan->workspace_bytes,
                             .flops = plan->flops,
-                            .random_ranges = plan->request.random_ranges};
+                            .random_ranges = plan->request.random_ranges,
+                            .calibrated_width = plan->calibrated_width,
+                            .calibrated_height = plan->calibrated_height};
     cf_write_info(out, &info, sizeof info);
     return CFINE_OK;
 }

@@ -81,7 +81,8 @@ typedef struct cf_plan {
     cf_bytes file;                             // the plan file, read
     cf_plan_request request;
     cf_plan_tensor input, logits, boxes;
-    double flops; // of one image
+    double flops;                                // of one image
+    int32_t calibrated_width, calibrated_height; // of the input that its calibration was made at; 0: none, or not known
 
     // From the model, so that a plan alone can turn images into detections.
     char family[16], size[16];

@@ -144,6 +144,8 @@ static cfine_status start(calibrator *c, const cf_graph *graph, const cf_collect
     c->made->method = c->request->method;
     c->made->images = c->request->images;
     c->made->random = c->request->random;
+    c->made->width = graph->values[graph->input].w;
+    c->made->height = graph->values[graph->input].h;
     return cf_quant_fingerprint(graph, &c->made->fingerprint, err);
 }
 

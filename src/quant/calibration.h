@@ -32,6 +32,7 @@ typedef struct cf_calibration {
     uint64_t fingerprint; // of the model's weights, cf_quant_fingerprint
     cf_range_method method;
     int32_t images, random; // how many were looked at; 1: they were random pixels
+    int32_t width, height;  // of the network's input then; 0: an older file, which does not say
     cf_value_range *ranges; // sorted by name
     int32_t range_count;
     cf_quant_operator *operators; // sorted by name

@@ -2,7 +2,7 @@
 // Calibration files: JSON, so that people and programs can read and change them.
 //
 //     {"format": "cfine calibration", "version": 1, "model": "D-FINE N", "fingerprint": "0123456789abcdef",
-//      "method": "mse", "images": 100, "source": "images",
+//      "method": "mse", "images": 100, "source": "images", "width": 640, "height": 640,
 //      "ranges": {"backbone...": [-0.18, 4.2], ...},
 //      "operators": {"backbone...": {"int8": true, "error": 1.2e-05, "correction": [0.001, ...]}, ...}}
 #include <jansson.h>
@@ -94,6 +94,13 @@ static cfine_status read_operator(const json_t *json, const char *key, const cha
     return CFINE_OK;
 }
 
+// Files of earlier versions have none: both stay 0.
+static int read_size(const json_t *root, cf_calibration *out) {
+    const json_t *width = json_object_get(root, "width"), *height = json_object_get(root, "height");
+    if (!width && !height) return 1;
+    return read_count(width, &out->width) && read_count(height, &out->height) && !out->width == !out->height;
+}
+
 static cfine_status read_head(const json_t *root, const char *name, cf_calibration *out, cfine_error *err) {
     const char *model = json_string_value(json_object_get(root, "model"));
     const char *source = json_string_value(json_object_get(root, "source"));
@@ -101,6 +108,7 @@ static cfine_status read_head(const json_t *root, const char *name, cf_calibrati
         return damaged(name, "no \"fingerprint\" of 16 hexadecimal digits", "", err);
     if (!read_method(json_object_get(root, "method"), &out->method)) return damaged(name, "no \"method\"", "", err);
     if (!read_count(json_object_get(root, "images"), &out->images)) return damaged(name, "no \"images\"", "", err);
+    if (!read_size(root, out)) return damaged(name, "bad \"width\" and \"height\"", "", err);
     if (!source || (strcmp(source, "images") && strcmp(source, "random")))
         return damaged(name, "\"source\" is neither \"images\" nor \"random\"", "", err);
     out->random = !strcmp(source, "random");
@@ -186,10 +194,11 @@ cfine_status cf_calibration_write(const cf_calibration *calibration, const char 
     }
     for (int32_t i = 0; i < calibration->operator_count; i++)
         json_object_set_new(operators, calibration->operators[i].name, operator_json(&calibration->operators[i]));
-    json_t *root = json_pack("{s:s, s:i, s:s, s:s, s:s, s:i, s:s, s:o, s:o}", "format", format, "version", VERSION,
-                             "model", calibration->model, "fingerprint", fingerprint, "method",
+    json_t *root = json_pack("{s:s, s:i, s:s, s:s, s:s, s:i, s:s, s:i, s:i, s:o, s:o}", "format", format, "version",
+                             VERSION, "model", calibration->model, "fingerprint", fingerprint, "method",
                              cf_range_method_name(calibration->method), "images", (int)calibration->images, "source",
-                             calibration->random ? "random" : "images", "ranges", ranges, "operators", operators);
+                             calibration->random ? "random" : "images", "width", (int)calibration->width, "height",
+                             (int)calibration->height, "ranges", ranges, "operators", operators);
     int complete = root && json_object_size(ranges) == (size_t)calibration->range_count &&
                    json_object_size(operators) == (size_t)calibration->operator_count;
     size_t flags = JSON_INDENT(1) | JSON_REAL_PRECISION(9); // FP32 numbers in nine digits come back as they were

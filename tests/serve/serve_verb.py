@@ -5,6 +5,7 @@ import base64
 import json
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -162,8 +163,20 @@ def check_rude_clients(server):
     server.detect(picture(1))
 
 
+def check_calibration(folder):
+    """One that was made at another input size is told of, and serves."""
+    file = folder + "/small.json"
+    subprocess.run([CFINE, "calibrate", "--model", MODEL, "--random", "--limit", "1", "--size", "160", "-o", file], check=True)
+    with serving(CFINE, MODEL, "--precision", "int8", "--calibration", file) as server:
+        assert file + ": was made at 160x160, the input is 128x128; " in server.said(), server.said()
+        assert server.ask("POST", "/v1/detect", picture(1))[0] == 200
+    with serving(CFINE, MODEL, "--precision", "int8", "--calibration", file, "--size", "160") as server:
+        assert "was made at" not in server.said(), server.said()
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
+        check_calibration(folder)
         with serving(CFINE, MODEL, "--max-body-mb", "2", "--patience", "2") as server:
             status, headers, page = server.ask("GET", "/")
             assert status == 200 and headers["Content-Type"].startswith("text/html") and b"<canvas" in page

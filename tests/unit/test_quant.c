@@ -67,8 +67,9 @@ static void histograms_bear_anything(void **state) {
 
 static const char good[] =
     "{\"format\": \"cfine calibration\", \"version\": 1, \"model\": \"D-FINE N\", \"fingerprint\": "
-    "\"0123456789abcdef\", \"method\": \"mse\", \"images\": 7, \"source\": \"random\", \"ranges\": {\"b\": [-1.5, 2], "
-    "\"a\": [0, 0.25]}, \"operators\": {\"y\": {\"int8\": true, \"error\": 0.5, \"correction\": [1, -2]}, \"x\": "
+    "\"0123456789abcdef\", \"method\": \"mse\", \"images\": 7, \"source\": \"random\", \"width\": 96, "
+    "\"height\": 64, \"ranges\": {\"b\": [-1.5, 2], \"a\": [0, 0.25]}, \"operators\": {\"y\": {\"int8\": true, "
+    "\"error\": 0.5, \"correction\": [1, -2]}, \"x\": "
     "{\"int8\": false}}}";
 
 // The good file with `from` replaced.
@@ -100,6 +101,7 @@ static void files_come_back_as_written(void **state) {
     assert_int_equal(again->method, CF_RANGE_MSE);
     assert_int_equal(again->images, 7);
     assert_int_equal(again->random, 1);
+    assert_true(again->width == 96 && again->height == 64);
     assert_string_equal(again->model, "D-FINE N");
     assert_int_equal(again->range_count, 2);
     assert_true(cf_calibration_range(again, "b")->low == -1.5f && cf_calibration_range(again, "a")->high == 0.25f);
@@ -109,6 +111,16 @@ static void files_come_back_as_written(void **state) {
     assert_int_equal(cf_calibration_operator(again, "x")->int8, 0);
     cf_calibration_destroy(made);
     cf_calibration_destroy(again);
+}
+
+static void older_files_have_no_size(void **state) {
+    (void)state;
+    cf_calibration *made;
+    char *text = changed("\"width\": 96, \"height\": 64, ", "");
+    assert_ok(cf_calibration_parse(text, strlen(text), "x.json", &made, &error));
+    assert_true(made->width == 0 && made->height == 0);
+    cf_calibration_destroy(made);
+    cf_free(text);
 }
 
 static void bad_files_are_refused(void **state) {
@@ -123,6 +135,9 @@ static void bad_files_are_refused(void **state) {
     refuse("mse", "best", CFINE_ERROR_FORMAT, "method");
     refuse(": 7", ": -7", CFINE_ERROR_FORMAT, "images");
     refuse("random", "guess", CFINE_ERROR_FORMAT, "source");
+    refuse("96", "-96", CFINE_ERROR_FORMAT, "bad \"width\" and \"height\"");
+    refuse("96", "0", CFINE_ERROR_FORMAT, "bad \"width\" and \"height\"");
+    refuse("\"height\": 64, ", "", CFINE_ERROR_FORMAT, "bad \"width\" and \"height\"");
     refuse("-1.5", "NaN", CFINE_ERROR_FORMAT, "not valid JSON");
     refuse("-1.5", "\"NaN\"", CFINE_ERROR_FORMAT, "finite numbers of b; calibrate again: cfine calibrate");
     refuse("-1.5", "null", CFINE_ERROR_FORMAT, "finite numbers of b");
@@ -484,6 +499,7 @@ int main(void) {
         cmocka_unit_test(methods_differ_about_outliers),
         cmocka_unit_test(histograms_bear_anything),
         cmocka_unit_test(files_come_back_as_written),
+        cmocka_unit_test(older_files_have_no_size),
         cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(chosen_operators_read_bytes),
         cmocka_unit_test(prices_choose_what_kernels_can),
