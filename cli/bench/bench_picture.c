@@ -13,7 +13,7 @@ enum { WIDTH = 960, MARGIN = 32, POINTS_HEIGHT = 420, MOST_HEIGHT = 40000 };
 
 // Ours stand out; FP32 is lighter than what is faster.
 static uint32_t colour(const bench_row *row) {
-    static const uint32_t ours[] = {0x93c5fd, 0x2563eb, 0x2563eb, 0x1e3a8a};
+    static const uint32_t ours[] = {0x93c5fd, 0x2563eb, 0x2563eb, 0x1e3a8a, 0x1e3a8a}; // as cli_precisions
     static const uint32_t peers[BENCH_ENGINES] = {
         [BENCH_ONNXRUNTIME] = 0x9ca3af,    [BENCH_ONNXRUNTIME_CUDA] = 0x9ca3af, [BENCH_ONNXRUNTIME_TENSORRT] = 0x9ca3af,
         [BENCH_OPENVINO] = 0xa78bfa,       [BENCH_PYTORCH] = 0xfdba74,          [BENCH_TORCH_COMPILE] = 0xfb923c,

@@ -169,6 +169,7 @@ static const struct {
     {"u8>bf16", CF_U8, CF_BF16, -1},
     {"u8+bf16>u8", CF_U8, CF_U8, CF_BF16},
     {"bf16>s8", CF_BF16, CF_S8, -1},
+    {"u8>f16", CF_U8, CF_F16, -1}, // where there is FP16 arithmetic "u8>bf16" becomes this too; storing needs none
 };
 enum { KINDS = sizeof kinds / sizeof *kinds, PLAIN_KINDS = 4, KIND_BF16 = 1, KIND_U8 = 2 };
 
@@ -299,6 +300,7 @@ static void cases(check_run *run) {
         {"tokens", 1, 1, 31, 24, 1, 1, 1, 1, {0}, 1, CF_ACT_GELU, 0, 0},
         {"tokens", 1, 1, 29, 4, 33, 1, 1, 1, {0}, 1, CF_ACT_CLAMP, 0, 0},
         {"map", 2, 7, 41, 24, 40, 1, 1, 1, {0}, 1, CF_ACT_SILU, 1, 0},
+        {"map", 1, 6, 23, 24, 48, 1, 1, 1, {0}, 1, CF_ACT_RELU, -1, 0},
         {"map", 1, 9, 9, 33, 35, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0, 0},
         {"map", 1, 6, 27, 32, 48, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_RELU, 1, 0},
         {"map", 2, 5, 5, 64, 64, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0, 0},

@@ -31,8 +31,8 @@ CF_INLINE void cf_micro_step(cf_dot dot, __m512 *sums, int pixels, int panels, c
     }
 }
 
-// What a microkernel can do to its sums before they leave the registers: no activation or ReLU, affine block, residual
-// of the output's type; FP32 or bf16 out; channels in eights.
+// What a microkernel can do to its FP32 sums before they leave the registers: no activation or ReLU, affine block,
+// residual of the output's type; FP32, bf16 or FP16 out; channels in eights.
 CF_INLINE int cf_micro_finishes(const cf_problem *problem, cf_dtype dtype) {
     const cf_conv_attr *attr = &problem->attr.conv;
     return (attr->act == CF_ACT_NONE || attr->act == CF_ACT_RELU) && !attr->coarse && problem->out[0].c % 8 == 0 &&
@@ -44,8 +44,9 @@ CF_INLINE __m512 cf_micro_get(const char *from, cf_dtype dtype, int lanes) {
     return v_read(from, dtype, lanes, one, v_set_i32(0));
 }
 
+// quantised: the sums are int32, and every channel has a scale and a bias.
 CF_INLINE void cf_micro_finish(const cf_conv_store *s, const __m512 *sums, int pixels, int panels, cf_dtype dtype,
-                               int add) {
+                               int quantised, int add) {
     __mmask16 relu = s->attr->act == CF_ACT_RELU ? 0xffff : 0;
     __m512 scale = v_set(s->attr->affine ? s->attr->scale : 1), shift = v_set(s->attr->affine ? s->attr->shift : 0);
     int size = cf_dtype_size(dtype), half = s->channels % V_LANES; // the last panel has eight channels
@@ -55,7 +56,11 @@ CF_INLINE void cf_micro_finish(const cf_conv_store *s, const __m512 *sums, int p
     for (int m = 0; m < pixels; m++, out += s->out_pixel, more += s->add_pixel)
 #pragma GCC unroll 3
         for (int p = 0; p < panels; p++) {
-            __m512 value = _mm512_mask_max_ps(sums[m * panels + p], relu, sums[m * panels + p], v_zero());
+            __m512 value = sums[m * panels + p];
+            if (quantised)
+                value = v_fma(v_from_i32(_mm512_castps_si512(value)), v_load(s->scale + p * V_LANES),
+                              v_load(s->bias + p * V_LANES));
+            value = _mm512_mask_max_ps(value, relu, value, v_zero());
             value = v_fma(value, scale, shift);
             if (p == panels - 1 && half) {
                 if (add) value = v_add(value, cf_micro_get(more + p * V_LANES * size, dtype, 8));
@@ -70,6 +75,58 @@ CF_INLINE void cf_micro_finish(const cf_conv_store *s, const __m512 *sums, int p
             if (add) value = v_add(value, cf_micro_get(more + p * V_LANES * size, dtype, V_LANES));
             v_write(out + p * V_LANES * size, dtype, V_LANES, value, scale, v_set_i32(0));
         }
+}
+
+// What int8's microkernels finish: bytes and half precision, bytes behind SiLU too; no residual; channels in sixteens.
+// ReLU is a lower bound, which it is not before an affine block of negative scale.
+CF_INLINE int cf_micro_finishes_quantised(const cf_problem *problem) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    cf_dtype dtype = problem->out[0].dtype;
+    int bytes = dtype == CF_U8, half = dtype == CF_BF16 || dtype == CF_F16;
+    if (problem->inputs > 1 || problem->out[0].c % V_LANES) return 0;
+    switch (attr->act) {
+    case CF_ACT_NONE: return bytes || half;
+    case CF_ACT_RELU: return half || (bytes && !(attr->affine && attr->scale < 0));
+    case CF_ACT_SILU: return bytes;
+    default: return 0;
+    }
+}
+
+// int32 sums to bytes with as few instructions as can be: without SiLU, scales, an affine block and the zero point are
+// one multiply-add. What exceeds int32 is converted to 0x80000000, the most of unsigned numbers that saturate.
+CF_INLINE void cf_micro_finish_bytes(const cf_conv_store *s, const __m512 *sums, int pixels, int panels, int silu) {
+    const cf_tensor *to = s->out_tensor;
+    v_f32 unit = v_set((s->attr->affine ? s->attr->scale : 1) / to->scale);
+    v_f32 shift = v_set((s->attr->affine ? s->attr->shift : 0) / to->scale + (float)to->zero);
+    v_f32 least = s->attr->act == CF_ACT_RELU ? v_max(shift, v_zero()) : v_zero();
+#pragma GCC unroll 3
+    for (int p = 0; p < panels; p++) {
+        v_f32 scale = v_load(s->scale + p * V_LANES), bias = v_load(s->bias + p * V_LANES);
+        if (!silu) scale = v_mul(scale, unit), bias = v_fma(bias, unit, shift);
+        char *out = s->out + p * V_LANES;
+#pragma GCC unroll 28
+        for (int m = 0; m < pixels; m++, out += s->out_pixel) {
+            v_f32 value = v_fma(v_from_i32(_mm512_castps_si512(sums[m * panels + p])), scale, bias);
+            if (silu) value = v_fma(v_act_for(CF_U8, CF_ACT_SILU, value), unit, shift);
+            _mm_storeu_si128((__m128i *)out, _mm512_cvtusepi32_epi8(v_to_i32(v_max(value, least))));
+        }
+    }
+}
+
+// dtype: see CF_MICRO.
+CF_INLINE void cf_micro_finish_as(const cf_conv_store *s, const __m512 *sums, int pixels, int panels, cf_dtype dtype) {
+    if (dtype != CF_U8 && s->add)
+        cf_micro_finish(s, sums, pixels, panels, dtype, 0, 1);
+    else if (dtype != CF_U8)
+        cf_micro_finish(s, sums, pixels, panels, dtype, 0, 0);
+    else if (s->out_tensor->dtype == CF_BF16)
+        cf_micro_finish(s, sums, pixels, panels, CF_BF16, 1, 0);
+    else if (s->out_tensor->dtype == CF_F16)
+        cf_micro_finish(s, sums, pixels, panels, CF_F16, 1, 0);
+    else if (s->attr->act == CF_ACT_SILU)
+        cf_micro_finish_bytes(s, sums, pixels, panels, 1);
+    else
+        cf_micro_finish_bytes(s, sums, pixels, panels, 0);
 }
 
 // FP16 products are summed in FP16, 32 sums a vector: of the even and the odd channels of each output. Adds them as
@@ -106,7 +163,7 @@ CF_INLINE void cf_micro_total_f16(const cf_conv_tile *tile, const float *totals,
 }
 
 // chunk: how many groups of FP32 or FP16 products are summed before the sum joins the total (0: all); see
-// conv_store.h. f16: the sums are FP16.
+// conv_store.h. finish: see CF_MICRO. f16: the sums are FP16.
 CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels, int panels, int chunk, cf_dtype finish,
                                int f16) {
     const cf_conv_geometry *g = tile->geometry;
@@ -184,10 +241,7 @@ CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels,
         return;
     }
     if (finish != CF_I32 && tile->finish) {
-        if (tile->finish->add)
-            cf_micro_finish(tile->finish, sums, pixels, panels, finish, 1);
-        else
-            cf_micro_finish(tile->finish, sums, pixels, panels, finish, 0);
+        cf_micro_finish_as(tile->finish, sums, pixels, panels, finish);
         return;
     }
 #pragma GCC unroll 28
@@ -195,7 +249,8 @@ CF_INLINE void cf_micro_avx512(cf_dot dot, const cf_conv_tile *tile, int pixels,
 }
 
 // Defines the microkernels of `dot` for every length, and the table of them. `dot`_chunk, `dot`_f16: see
-// cf_micro_avx512; `dot`_finish: the type of the outputs that they can finish, CF_I32 for none.
+// cf_micro_avx512; `dot`_finish: the type of the outputs that they can finish, CF_U8 for what
+// cf_micro_finishes_quantised allows, CF_I32 for none.
 #define CF_MICRO(dot, pixels, panels)                                                                                  \
     static void dot##_##pixels##_##panels(const cf_conv_tile *tile) {                                                  \
         cf_micro_avx512(dot, tile, pixels, panels, dot##_chunk, (cf_dtype)dot##_finish, dot##_f16);                    \

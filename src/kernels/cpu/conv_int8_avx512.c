@@ -12,7 +12,7 @@ CF_INLINE __m512 dot_s8(__m512 sums, __m512i a, __m512i b) {
     return dot_u8(sums, _mm512_xor_si512(a, _mm512_set1_epi32((int)0x80808080u)), b);
 }
 
-enum { dot_u8_chunk = 0, dot_u8_finish = CF_I32, dot_u8_f16 = 0 };
+enum { dot_u8_chunk = 0, dot_u8_finish = CF_U8, dot_u8_f16 = 0 };
 CF_MICRO_TABLE_AVX512(micro_u8, dot_u8)
 enum { dot_s8_chunk = 0, dot_s8_finish = CF_I32, dot_s8_f16 = 0 };
 CF_MICRO_TABLE_AVX512(micro_s8, dot_s8)
@@ -26,7 +26,7 @@ static const char *refuse(const cf_problem *problem) {
 }
 
 static void run(const cf_call *call, const cf_team *team) {
-    static const cf_conv_machine machines[] = {{{20, 14, 0}, 2, micro_u8, store, NULL},
+    static const cf_conv_machine machines[] = {{{20, 14, 0}, 2, micro_u8, store, cf_micro_finishes_quantised},
                                                {{20, 14, 0}, 2, micro_s8, store, NULL}};
     cf_conv_run(call, team, &machines[call->in[0].dtype == CF_S8]);
 }
