@@ -106,7 +106,10 @@ static cf_plan_request request_of(const cfine_plan_options *options) {
 // What can run in int8 or FP8: on a GPU all that pays by the kernels' times or estimates, on a CPU by operations.
 static cfine_status assign_int8(cf_graph *graph, const cf_calibration *calibration, const cf_plan_request *request,
                                 cfine_error *error) {
-    if (request->target.backend == CF_CPU) return cf_assign_int8(graph, calibration, 0, error);
+    if (request->target.backend == CF_CPU) {
+        int tiles = request->target.features & CF_CPU_AMX_INT8;
+        return cf_assign_int8(graph, calibration, tiles ? &cf_byte_costs_tiles : &cf_byte_costs_vectors, error);
+    }
     cf_pricer *pricer;
     CF_TRY(cf_pricer_create(request, &pricer, error));
     cf_dtype stored = request->precision == CFINE_FP8 ? CF_E4M3 : CF_U8;

@@ -11,12 +11,13 @@
 #include "base/hash.h"
 #include "base/memory.h"
 
-// What a copy costs an element, in operations of a half-precision convolution (a multiply-add is two); and the share of
-// a half-precision convolution's time that int8 saves where it takes half the products. Both as measured on a CPU, and
-// much the same elsewhere: bandwidth against arithmetic, and twice the arithmetic.
-static const double COPY_COST = 400, SAVED = 0.45;
+const cf_byte_costs cf_byte_costs_tiles = {.copy = 400, .product = 64},
+                    cf_byte_costs_vectors = {.copy = 100, .product = 4};
 
-enum { LEAST_CHANNELS = 8, MOST_STORED = 255, PRODUCT_BYTES = 64 /* of a kernel row, in a matrix unit's product */ };
+// The share of a half-precision convolution's time that int8 saves where it takes half the products.
+static const double SAVED = 0.45;
+
+enum { LEAST_CHANNELS = 8, MOST_STORED = 255 };
 
 void cf_quant_find_queries(const cf_graph *graph, uint8_t *queries) {
     for (int32_t i = 0; i < graph->node_count; i++) {
@@ -124,7 +125,7 @@ static void count_reader(cf_assignment *a, int32_t value, double *arg) {
 
 static double copy_cost(const cf_assignment *a, int32_t value) {
     const cf_value *v = &a->graph->values[value];
-    return COPY_COST * v->h * v->w * v->c;
+    return a->costs->copy * v->h * v->w * v->c;
 }
 
 static void add_share(cf_assignment *a, int32_t value, double *cost) {
@@ -132,15 +133,15 @@ static void add_share(cf_assignment *a, int32_t value, double *cost) {
 }
 
 // Products that a kernel row takes at so many bytes a channel.
-static int products(const cf_graph *graph, const cf_node *node, int size) {
-    int bytes = node->attr.conv.kernel_w * graph->values[node->inputs[0]].c * size;
-    return (bytes + PRODUCT_BYTES - 1) / PRODUCT_BYTES;
+static int products(const cf_assignment *a, const cf_node *node, int size) {
+    int bytes = node->attr.conv.kernel_w * a->graph->values[node->inputs[0]].c * size;
+    return (bytes + a->costs->product - 1) / a->costs->product;
 }
 
 // What a convolution wins in int8, its input being there in bytes: nothing, where few channels fill as many products.
-static double saved(const cf_graph *graph, const cf_node *node) {
-    double left = (double)products(graph, node, 1) / products(graph, node, 2);
-    return SAVED * 2 * (1 - left) * cf_node_flops(graph, node);
+static double saved(const cf_assignment *a, const cf_node *node) {
+    double left = (double)products(a, node, 1) / products(a, node, 2);
+    return SAVED * 2 * (1 - left) * cf_node_flops(a->graph, node);
 }
 
 // Takes back the convolution that loses most; 0 when all win.
@@ -154,7 +155,7 @@ static int drop_worst(cf_assignment *a) {
         if (!a->chosen[i]) continue;
         double cost = 0;
         cf_assignment_each_copy(a, a->graph->nodes[i].inputs[0], add_share, &cost);
-        double gain = saved(a->graph, &a->graph->nodes[i]) - cost;
+        double gain = saved(a, &a->graph->nodes[i]) - cost;
         if (gain < least || (worst == CF_NONE && gain == 0)) least = gain, worst = i;
     }
     if (worst != CF_NONE) a->chosen[worst] = 0;
@@ -382,21 +383,20 @@ static cfine_status check_model(const cf_graph *graph, const cf_calibration *cal
                    calibration->model, (unsigned long long)calibration->fingerprint, (unsigned long long)fingerprint);
 }
 
-// How an assignment is settled once the operators are chosen.
-typedef enum settling { AT_ANY_COST, BY_OPERATIONS, BY_PRICE } settling;
-
-static cfine_status settle(cf_assignment *a, settling how, cf_pricer *pricer, cfine_error *err) {
-    if (how == BY_PRICE) CF_TRY(cf_assignment_lower_price(a, pricer, err));
+// How the chosen operators are settled: by prices, by costs, or (neither) at any cost.
+static cfine_status settle(cf_assignment *a, cf_pricer *pricer, cfine_error *err) {
+    if (pricer) CF_TRY(cf_assignment_lower_price(a, pricer, err));
     do cf_assignment_find_bytes(a);
-    while (how == BY_OPERATIONS && drop_worst(a));
+    while (a->costs && drop_worst(a));
     return CFINE_OK;
 }
 
-static cfine_status assign(cf_graph *graph, const cf_calibration *calibration, cf_dtype stored, settling how,
-                           cf_pricer *pricer, cfine_error *err) {
+static cfine_status assign(cf_graph *graph, const cf_calibration *calibration, cf_dtype stored,
+                           const cf_byte_costs *costs, cf_pricer *pricer, cfine_error *err) {
     CF_TRY(check_model(graph, calibration, err));
     int32_t values = graph->value_count + graph->node_count * CF_MAX_INPUTS, nodes = graph->node_count;
-    cf_assignment a = {.graph = graph, .calibration = calibration, .stored = stored, .values = values, .nodes = nodes};
+    cf_assignment a = {
+        .graph = graph, .calibration = calibration, .costs = costs, .stored = stored, .values = values, .nodes = nodes};
     uint8_t *flags = cf_alloc((size_t)values, 4);
     a.chosen = cf_alloc((size_t)nodes, 1);
     a.copy = cf_alloc((size_t)values, sizeof *a.copy);
@@ -408,7 +408,7 @@ static cfine_status assign(cf_graph *graph, const cf_calibration *calibration, c
         cf_quant_find_queries(graph, a.queries);
         status = choose(&a, err);
     }
-    if (status == CFINE_OK) status = settle(&a, how, pricer, err);
+    if (status == CFINE_OK) status = settle(&a, pricer, err);
     if (status == CFINE_OK) status = write_down(&a, err);
     cf_free(flags);
     cf_free(a.chosen);
@@ -417,11 +417,12 @@ static cfine_status assign(cf_graph *graph, const cf_calibration *calibration, c
     return status;
 }
 
-cfine_status cf_assign_int8(cf_graph *graph, const cf_calibration *calibration, int at_any_cost, cfine_error *err) {
-    return assign(graph, calibration, CF_U8, at_any_cost ? AT_ANY_COST : BY_OPERATIONS, NULL, err);
+cfine_status cf_assign_int8(cf_graph *graph, const cf_calibration *calibration, const cf_byte_costs *costs,
+                            cfine_error *err) {
+    return assign(graph, calibration, CF_U8, costs, NULL, err);
 }
 
 cfine_status cf_assign_bytes_by_price(cf_graph *graph, const cf_calibration *calibration, cf_dtype stored,
                                       cf_pricer *pricer, cfine_error *err) {
-    return assign(graph, calibration, stored, BY_PRICE, pricer, err);
+    return assign(graph, calibration, stored, NULL, pricer, err);
 }

@@ -25,9 +25,17 @@ int cf_quant_is_candidate(const cf_graph *graph, const cf_node *node, const uint
 // A number that tells models apart: of the names, weights and biases of all candidates, FP32, after the passes.
 cfine_status cf_quant_fingerprint(const cf_graph *graph, uint64_t *out, cfine_error *err);
 
-// Stores in U8 what the operators that the calibration marks int8 read, as long as casts do not cost more than is won.
-// (at_any_cost: all of them). Refuses the calibration of another model, and one that lacks a range.
-cfine_status cf_assign_int8(cf_graph *graph, const cf_calibration *calibration, int at_any_cost, cfine_error *err);
+// What bytes cost and save on a kind of CPU, as measured.
+typedef struct cf_byte_costs {
+    double copy;     // of a number to a byte, in operations of a half-precision convolution (a multiply-add is two)
+    int32_t product; // bytes of a kernel row that go into one product: a short row takes as many products in bytes
+} cf_byte_costs;
+extern const cf_byte_costs cf_byte_costs_tiles, cf_byte_costs_vectors; // of matrix units; of dot products of vectors
+
+// Stores in U8 what the operators that the calibration marks int8 read, as long as copies do not cost more than is won
+// (costs NULL: all of them). Refuses the calibration of another model, and one that lacks a range.
+cfine_status cf_assign_int8(cf_graph *graph, const cf_calibration *calibration, const cf_byte_costs *costs,
+                            cfine_error *err);
 // The same in U8 or E4M3, as long as the sum of the prices of all operators and copies becomes less by it.
 cfine_status cf_assign_bytes_by_price(cf_graph *graph, const cf_calibration *calibration, cf_dtype stored,
                                       cf_pricer *pricer, cfine_error *err);

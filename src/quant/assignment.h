@@ -8,6 +8,7 @@
 typedef struct cf_assignment {
     cf_graph *graph;
     const cf_calibration *calibration;
+    const cf_byte_costs *costs;   // NULL: they do not matter, or prices are known
     cf_dtype stored;              // of bytes: U8, or E4M3
     uint8_t *queries;             // by value: depends on the chosen queries
     uint8_t *want, *plain, *byte; // by value: someone wants it in bytes; someone needs it whole; stored as such

@@ -191,7 +191,7 @@ static cfine_status measure_error(calibrator *c, cf_judge *judge, float *error, 
         cf_quant_operator *entry = node->dead ? NULL : cf_calibration_operator(c->made, node->name);
         if (entry) c->flops[entry - c->made->operators] = cf_node_flops(graph, node);
     }
-    cfine_status status = error ? cf_assign_int8(graph, c->made, 1, err) : CFINE_OK;
+    cfine_status status = error ? cf_assign_int8(graph, c->made, NULL, err) : CFINE_OK;
     if (status == CFINE_OK) status = open_session(c, graph, error ? CFINE_INT8 : CFINE_FP32, &session, err);
     cf_graph_destroy(graph);
     if (status == CFINE_OK) status = cf_judge_watch(judge, session, err);

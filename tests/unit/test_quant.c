@@ -260,18 +260,25 @@ static void chosen_operators_read_bytes(void **state) {
         int convolutions = 0, concats = 0, copies = 0;
         cf_graph *graph = tiny_graph();
         if (half) assert_ok(cf_assign_half(graph, CF_BF16, &error));
-        assert_ok(cf_assign_int8(graph, made, 1, &error));
+        assert_ok(cf_assign_int8(graph, made, NULL, &error));
         check_bytes(graph, CF_U8, &convolutions, &concats);
         assert_int_equal(convolutions, made->operator_count);
         assert_true(concats >= 4);
         cf_graph_destroy(graph);
-        graph = tiny_graph(); // where copies have to pay
-        if (half) assert_ok(cf_assign_half(graph, CF_BF16, &error));
-        int nodes = graph->node_count;
-        assert_ok(cf_assign_int8(graph, made, 0, &error));
-        copies = graph->node_count - nodes;
-        assert_true(copies < made->operator_count / 4);
-        cf_graph_destroy(graph);
+        // Where copies have to pay; on vectors they cost less, and short rows gain.
+        const cf_byte_costs *const costs[] = {&cf_byte_costs_tiles, &cf_byte_costs_vectors};
+        int in_bytes[2] = {0};
+        for (int i = 0; i < 2; i++) {
+            graph = tiny_graph();
+            if (half) assert_ok(cf_assign_half(graph, CF_BF16, &error));
+            int nodes = graph->node_count;
+            assert_ok(cf_assign_int8(graph, made, costs[i], &error));
+            copies = graph->node_count - nodes;
+            assert_true(copies < made->operator_count / 4);
+            check_bytes(graph, CF_U8, &in_bytes[i], &concats);
+            cf_graph_destroy(graph);
+        }
+        assert_true(0 < in_bytes[0] && in_bytes[0] < in_bytes[1] && in_bytes[1] <= made->operator_count);
     }
     cf_calibration_destroy(made);
 }
@@ -381,7 +388,7 @@ static void all_kernels_agree(void **state) {
     static const char *const levels[] = {"avx2", "avxvnni", "avx512", "avx512vnni", "native"};
     cf_calibration *made = tiny_calibration(0, 0);
     cf_graph *graph = tiny_graph();
-    assert_ok(cf_assign_int8(graph, made, 1, &error));
+    assert_ok(cf_assign_int8(graph, made, NULL, &error));
     round_weights(graph);
     recording right = record_run(graph, 0);
     assert_true(right.count > 100000);
@@ -390,7 +397,7 @@ static void all_kernels_agree(void **state) {
         long wrong = 0;
         assert_true(cf_cpu_mask_parse(levels[i], &mask));
         graph = tiny_graph();
-        assert_ok(cf_assign_int8(graph, made, 1, &error));
+        assert_ok(cf_assign_int8(graph, made, NULL, &error));
         recording fast = record_run(graph, cf_cpu_features() & mask);
         assert_int_equal(fast.count, right.count);
         for (long k = 0; k < fast.count; k++)
@@ -426,7 +433,7 @@ static void budgets_are_kept(void **state) {
     assert_ok(cf_judge_create(2, &judge, &error));
     error_of(judge, tiny_graph(), cf_cpu_features());
     cf_graph *graph = tiny_graph();
-    assert_ok(cf_assign_int8(graph, made, 1, &error));
+    assert_ok(cf_assign_int8(graph, made, NULL, &error));
     double together = error_of(judge, graph, cf_cpu_features()); // about what the single ones sum up to
     assert_true(together > left / 10 && together < left * 10);
     cf_judge_destroy(judge);
@@ -441,21 +448,23 @@ static void calibrations_belong_to_weights(void **state) {
     cf_graph *graph;
     assert_ok(cf_model_build(checkpoint, &other, &graph, &error));
     assert_ok(cf_passes_run(graph, &error));
-    assert_ok(cf_assign_int8(graph, made, 0, &error));
+    assert_ok(cf_assign_int8(graph, made, &cf_byte_costs_tiles, &error));
     cf_graph_destroy(graph);
 
     graph = tiny_graph();
     for (int i = 0; i < graph->node_count; i++)
         if (graph->nodes[i].op == CF_OP_CONV && cf_calibration_operator(made, graph->nodes[i].name))
             graph->nodes[i].constants[0].data[0] += 1e-6f;
-    assert_fails(cf_assign_int8(graph, made, 0, &error), CFINE_ERROR_MISMATCH, "calibration is of another model");
+    assert_fails(cf_assign_int8(graph, made, &cf_byte_costs_tiles, &error), CFINE_ERROR_MISMATCH,
+                 "calibration is of another model");
     cf_graph_destroy(graph);
 
     graph = tiny_graph();
     char *name = made->operators[0].name;
     made->operators[0].name = cf_strdup("a.typing.error");
     cf_calibration_sort(made);
-    assert_fails(cf_assign_int8(graph, made, 0, &error), CFINE_ERROR_FORMAT, "the model lacks: a.typing.error");
+    assert_fails(cf_assign_int8(graph, made, &cf_byte_costs_tiles, &error), CFINE_ERROR_FORMAT,
+                 "the model lacks: a.typing.error");
     cf_graph_destroy(graph);
     cf_free(name);
     cf_calibration_destroy(made);
@@ -472,7 +481,7 @@ static void missing_ranges_are_named(void **state) {
     char *name = cf_strdup(made->ranges[missing].name);
     made->ranges[missing].name[0] = '~';
     cf_calibration_sort(made);
-    assert_fails(cf_assign_int8(graph, made, 1, &error), CFINE_ERROR_FORMAT, name);
+    assert_fails(cf_assign_int8(graph, made, NULL, &error), CFINE_ERROR_FORMAT, name);
     cf_free(name);
     cf_graph_destroy(graph);
     cf_calibration_destroy(made);
@@ -484,7 +493,7 @@ static void memory_runs_out_cleanly(void **state) {
     for (long n = 0;; n++) {
         cf_graph *graph = tiny_graph();
         cf_memory_fail_after(n);
-        cfine_status status = cf_assign_int8(graph, made, 1, &error);
+        cfine_status status = cf_assign_int8(graph, made, NULL, &error);
         cf_memory_fail_after(-1);
         cf_graph_destroy(graph);
         if (status == CFINE_OK) break;
