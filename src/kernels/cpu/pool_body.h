@@ -130,6 +130,21 @@ CF_INLINE void max_2x2_vectors(char *to, long to_pixel, real_format to_format, c
     }
 }
 
+// The same for unsigned bytes.
+static void max_2x2_byte_vectors(char *to, long to_pixel, const char *row, const char *below, long c, int pixels) {
+    for (long i = 0; i < c; i += 16) {
+        __m128i left =
+            _mm_max_epu8(_mm_loadu_si128((const __m128i *)(row + i)), _mm_loadu_si128((const __m128i *)(below + i)));
+        for (int x = 0; x < pixels; x++) {
+            long at = (x + 1) * c + i;
+            __m128i right = _mm_max_epu8(_mm_loadu_si128((const __m128i *)(row + at)),
+                                         _mm_loadu_si128((const __m128i *)(below + at)));
+            _mm_storeu_si128((__m128i *)(to + x * to_pixel + i), _mm_max_epu8(left, right));
+            left = right;
+        }
+    }
+}
+
 enum {
     MAX_2X2_BYTES = 8192, // of a stretch on its way to an output that is not dense
     MAX_2X2_BLOCK = 32,   // pixels that all vectors of channels pass before the next ones are fetched
@@ -141,14 +156,16 @@ static void max_2x2_stretch(const cf_call *call, place at, int pixels) {
     const cf_pool_attr *attr = &call->problem->attr.pool;
     real_format from = real_format_of(in), to_format = real_format_of(out);
     int size = from.size, alike = stored_alike(in, out), dense = alike && out->pixel == out->c;
-    int bytes = in->dtype == CF_BF16 && out->dtype == CF_U8;
-    if (((alike && size == 2) || bytes) && out->c % 16 == 0) {
+    int bytes = in->dtype == CF_BF16 && out->dtype == CF_U8, same_bytes = alike && in->dtype == CF_U8;
+    if (((alike && size == 2) || bytes || same_bytes) && out->c % 16 == 0) {
         const char *row = cf_tensor_at(in, at.n, at.y - attr->pad_top, at.x - attr->pad_left);
         const real_format bf16 = REAL_BF16, u8 = {CF_U8, 1, to_format.scale, to_format.inverse, to_format.zero};
         for (int done = 0, now; done < pixels; done += now, at.x += now, row += now * out->c * size) {
             const int16_t *first = (const int16_t *)row, *below = (const int16_t *)(row + in->row * size);
             now = pixels - done < MAX_2X2_BLOCK ? pixels - done : MAX_2X2_BLOCK;
-            if (bytes)
+            if (same_bytes)
+                max_2x2_byte_vectors(pixel_at(out, at), out->pixel, row, row + in->row, out->c, now);
+            else if (bytes)
                 max_2x2_vectors(pixel_at(out, at), out->pixel, u8, first, below, bf16, out->c, now, 0);
             else
                 max_2x2_vectors(pixel_at(out, at), out->pixel, from, first, below, from, out->c, now, 1);
