@@ -130,6 +130,19 @@ CF_INLINE void max_2x2_vectors(char *to, long to_pixel, real_format to_format, c
     }
 }
 
+// The same for FP32.
+static void max_2x2_float_vectors(float *to, long to_pixel, const float *row, const float *below, long c, int pixels) {
+    for (long i = 0; i < c; i += V_LANES) {
+        v_f32 left = v_max(v_load(row + i), v_load(below + i));
+        for (int x = 0; x < pixels; x++) {
+            long at = (x + 1) * c + i;
+            v_f32 right = v_max(v_load(row + at), v_load(below + at));
+            v_store(to + x * to_pixel + i, v_max(left, right));
+            left = right;
+        }
+    }
+}
+
 // The same for unsigned bytes.
 static void max_2x2_byte_vectors(char *to, long to_pixel, const char *row, const char *below, long c, int pixels) {
     for (long i = 0; i < c; i += 16) {
@@ -156,14 +169,17 @@ static void max_2x2_stretch(const cf_call *call, place at, int pixels) {
     const cf_pool_attr *attr = &call->problem->attr.pool;
     real_format from = real_format_of(in), to_format = real_format_of(out);
     int size = from.size, alike = stored_alike(in, out), dense = alike && out->pixel == out->c;
-    int bytes = in->dtype == CF_BF16 && out->dtype == CF_U8, same_bytes = alike && in->dtype == CF_U8;
-    if (((alike && size == 2) || bytes || same_bytes) && out->c % 16 == 0) {
+    int bytes = in->dtype == CF_BF16 && out->dtype == CF_U8;
+    if (((alike && in->dtype != CF_S8) || bytes) && out->c % 16 == 0) {
         const char *row = cf_tensor_at(in, at.n, at.y - attr->pad_top, at.x - attr->pad_left);
         const real_format bf16 = REAL_BF16, u8 = {CF_U8, 1, to_format.scale, to_format.inverse, to_format.zero};
         for (int done = 0, now; done < pixels; done += now, at.x += now, row += now * out->c * size) {
             const int16_t *first = (const int16_t *)row, *below = (const int16_t *)(row + in->row * size);
             now = pixels - done < MAX_2X2_BLOCK ? pixels - done : MAX_2X2_BLOCK;
-            if (same_bytes)
+            if (in->dtype == CF_F32)
+                max_2x2_float_vectors(pixel_at(out, at), out->pixel, (const float *)row,
+                                      (const float *)(row + in->row * size), out->c, now);
+            else if (in->dtype == CF_U8)
                 max_2x2_byte_vectors(pixel_at(out, at), out->pixel, row, row + in->row, out->c, now);
             else if (bytes)
                 max_2x2_vectors(pixel_at(out, at), out->pixel, u8, first, below, bf16, out->c, now, 0);
