@@ -26,9 +26,10 @@ void cli_remove_folder(const char *path) {
     while ((got = getdents64(folder, entries, sizeof entries)) > 0)
         for (ssize_t at = 0; at < got;) {
             const struct dirent64 *entry = (const void *)(entries + at);
-            unlinkat(folder, entry->d_name, 0); // refuses "." and ".."
+            if (strcmp(entry->d_name, CLI_LOCK) != 0) unlinkat(folder, entry->d_name, 0); // refuses "." and ".."
             at += entry->d_reclen;
         }
+    unlinkat(folder, CLI_LOCK, 0); // last: who ends in between leaves what the next one recognises
     close(folder);
     rmdir(path);
 }

@@ -18,7 +18,8 @@ void cli_on_signal_forget(int place);
 // Text for standard error, which stays where it is; NULL: nothing.
 void cli_on_signal_say(const char *text);
 
-// Removes a folder (not what a link leads to) and the files in it. May be called by a signal handler.
+// Removes a folder (not what a link leads to) and the files in it, the lock last. May be called by a signal handler.
+#define CLI_LOCK "lock"
 void cli_remove_folder(const char *path);
 
 #endif

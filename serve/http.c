@@ -23,8 +23,9 @@ enum {
     FIRST_ROOM = 1 << 14,
     RETRY_SECONDS = 1,
     CLIENT_GONE = 499,
-    HANDSHAKE_MS = 100
+    HANDSHAKE_MS = 100, // a handshake that has begun has so long to end
 };
+static const double MOST_QUIESCING = 1; // seconds, whoever still comes
 
 typedef enum { RECEIVING_FIRST, RECEIVING, WORKING, SENDING, IDLE } connection_phase;
 
@@ -533,24 +534,26 @@ cfine_status serve_http_start(serve_server *server, int *port, cfine_error *erro
 }
 
 // Who connects from now on is not answered, and refused once the socket is closed: the kernel would take a connection
-// until the last moment and reset it with the socket. Without such a filter (a sandbox) that moment remains.
-static void ignore_newcomers(int fd) {
+// until the last moment and reset it with the socket. 0: there are no such filters here (a sandbox), and that moment
+// remains.
+static int ignore_newcomers(int fd) {
     // The filter reads from the TCP header on; 0 drops a segment. Flags are byte 13 (RFC 9293, 3.1), SYN is bit 1.
     struct sock_filter drop_syn[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
                                      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 2, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
                                      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX)};
     struct sock_fprog program = {sizeof drop_syn / sizeof *drop_syn, drop_syn};
-    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
 }
 
 void serve_http_quiesce(serve_server *server) {
     int fd = server->mhd->MHD_quiesce_daemon(server->daemon), client;
     if (fd == MHD_INVALID_SOCKET) return;
-    ignore_newcomers(fd);
     // Who has connected already, though nobody took notice yet, is served as well; who is about to, too.
+    int patience = ignore_newcomers(fd) ? HANDSHAKE_MS : 0;
+    double end = common_now() + MOST_QUIESCING;
     struct sockaddr_storage address;
     struct pollfd newcomer = {.fd = fd, .events = POLLIN};
-    while (poll(&newcomer, 1, HANDSHAKE_MS) > 0) {
+    while (common_now() < end && poll(&newcomer, 1, patience) > 0) {
         socklen_t size = sizeof address;
         client = accept4(fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) break;

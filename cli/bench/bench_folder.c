@@ -31,7 +31,7 @@ static int open_lock(const char *path, int flags) {
     struct stat info;
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int own = folder >= 0 && fstat(folder, &info) == 0 && info.st_uid == geteuid();
-    int lock = own ? openat(folder, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600) : -1;
+    int lock = own ? openat(folder, CLI_LOCK, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600) : -1;
     if (folder >= 0) close(folder);
     return lock;
 }

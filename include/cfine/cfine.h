@@ -246,7 +246,8 @@ typedef struct cfine_plan_info {
     int64_t workspace_bytes; // per session; on a CPU threads that take images side by side have most of it each
     double flops;            // of one image
     int random_ranges;       // 1: int8 or fp8 with ranges of random pixels: its time counts, its results mean nothing
-    // Input that the calibration of int8 or fp8 was made at; 0: there is none, or its file or a plan file does not say.
+    // Input that the calibration of int8 or fp8 was made at (random_ranges: this plan's); 0: there is none, or its file
+    // or a plan file does not say.
     int calibrated_width, calibrated_height;
 } cfine_plan_info;
 

@@ -4,13 +4,16 @@
 
 static const struct {
     int images, h, w, c;
-} shapes[] = {{1, 1, 1, 1}, {2, 3, 5, 7}, {1, 6, 9, 24}, {1, 8, 8, 48}, {2, 5, 4, 33}};
+} shapes[] = {{1, 1, 1, 1},  {2, 3, 5, 7},   {1, 6, 9, 24}, {1, 8, 8, 48},
+              {2, 5, 4, 33}, {2, 4, 70, 16}, {1, 3, 33, 32}}; // lines longer than what the stem's window takes at once
+
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
-// Windows: the stem's 2x2 over zeros at the right and bottom, DEIMv2's 3x3 by two, and one wider than its map.
+// Windows: the stem's 2x2 over zeros at the right and bottom, DEIMv2's 3x3 by two, one wider than its map, and the
+// stem's over zeros at the left and top.
 static const struct {
     int kernel, stride, top, left, bottom, right;
-} windows[] = {{2, 1, 0, 0, 1, 1}, {3, 2, 1, 1, 1, 1}, {2, 2, 0, 0, 0, 0}, {5, 1, 2, 2, 2, 2}};
+} windows[] = {{2, 1, 0, 0, 1, 1}, {3, 2, 1, 1, 1, 1}, {2, 2, 0, 0, 0, 0}, {5, 1, 2, 2, 2, 2}, {2, 1, 1, 1, 0, 0}};
 enum { WINDOWS = sizeof windows / sizeof *windows };
 
 static void emit(check_run *run, cf_op op, int images, int h, int w, int c, int kind, int window, const char *name) {

@@ -9,6 +9,7 @@ const make_kind make_kinds[MAKE_KINDS] = {
     {"f32", CF_F32, CF_F32},       {"bf16", CF_BF16, CF_BF16},  {"bf16>f32", CF_BF16, CF_F32},
     {"f32>bf16", CF_F32, CF_BF16}, {"f16", CF_F16, CF_F16},     {"u8", CF_U8, CF_U8},
     {"s8", CF_S8, CF_S8},          {"u8>bf16", CF_U8, CF_BF16}, {"f32>s8", CF_F32, CF_S8},
+    {"bf16>u8", CF_BF16, CF_U8},
 };
 
 cf_tensor make_tensor(int h, int w, int c, cf_dtype dtype) {

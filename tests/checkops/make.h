@@ -12,7 +12,7 @@ typedef struct {
     cf_dtype in, out;
 } make_kind;
 
-enum { MAKE_KINDS = 9, MAKE_REAL_KINDS = 5 }; // the first are those that graphs of real values use
+enum { MAKE_KINDS = 10, MAKE_REAL_KINDS = 5 }; // the first are those that graphs of real values use
 extern const make_kind make_kinds[MAKE_KINDS];
 
 // A tensor h w c; quantised ones cover about -2 .. 2 (U8) or -1 .. 1 (S8).

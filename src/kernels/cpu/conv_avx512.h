@@ -93,7 +93,8 @@ CF_INLINE int cf_micro_finishes_quantised(const cf_problem *problem) {
 }
 
 // int32 sums to bytes with as few instructions as can be: without SiLU, scales, an affine block and the zero point are
-// one multiply-add. What exceeds int32 is converted to 0x80000000, the most of unsigned numbers that saturate.
+// one multiply-add (so ties may fall to the other side than in v_write). What exceeds int32 is converted to 0x80000000,
+// the most of unsigned numbers that saturate.
 CF_INLINE void cf_micro_finish_bytes(const cf_conv_store *s, const __m512 *sums, int pixels, int panels, int silu) {
     const cf_tensor *to = s->out_tensor;
     v_f32 unit = v_set((s->attr->affine ? s->attr->scale : 1) / to->scale);
