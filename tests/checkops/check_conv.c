@@ -219,6 +219,7 @@ static void emit(check_run *run, const shape *s, int kind, check_values values, 
     if (p->in[0].dtype == CF_U8 && s->groups == 1 && seed % 3 == 0) p->constant[2] = (cf_constant){NULL, 2, {2, s->c}};
     if (seed % 4) p->constant[1] = (cf_constant){NULL, 1, {s->o}};
     for (int i = 0; i < p->inputs; i++) one.in_gap[i] = gap;
+    if (seed % 4 == 0) one.in_gap[0] = 0; // from a tensor of its own into a slice
     one.out_gap = gap;
     static const char *const value_names[CHECK_SPLIT + 1] = {"random",   "large",    "cancel",
                                                              "denormal", "saturate", "split"};
@@ -292,6 +293,10 @@ static void cases(check_run *run) {
         {"stem", 1, 19, 33, 4, 16, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_RELU, 0, 0},
         {"stem", 2, 8, 30, 3, 32, 3, 3, 2, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0, 0},
         {"bottom", 1, 13, 17, 16, 8, 2, 2, 1, {0, 0, 1, 1}, 1, CF_ACT_RELU, 1, 0},
+        {"pairs", 1, 12, 58, 16, 8, 2, 2, 1, {0, 0, 1, 1}, 1, CF_ACT_RELU, 1, 0}, // eight outputs of two pixels a panel
+        {"pairs", 1, 6, 21, 16, 8, 2, 2, 1, {0, 0, 1, 1}, 1, CF_ACT_RELU, 0, 0},
+        {"pairs", 2, 7, 22, 5, 8, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_SILU, 0, 0},
+        {"pairs", 1, 5, 46, 24, 8, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, -1, 0},
         {"one", 1, 1, 1, 1, 1, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0, 0},
         {"one", 1, 1, 1, 8, 1, 3, 3, 1, {1, 1, 1, 1}, 1, CF_ACT_NONE, 0, 0},
         {"tokens", 1, 1, 300, 64, 80, 1, 1, 1, {0}, 1, CF_ACT_NONE, 0, 0},

@@ -62,10 +62,6 @@ static const char *refuse_int8(const cf_problem *problem) {
     return refuse(problem, problem->in[0].dtype == CF_S8 ? CF_S8 : CF_U8);
 }
 
-static void pack_int8(const cf_problem *problem, void *packed) {
-    cf_conv_pack_for(problem, packed, 0);
-}
-
 static void run_int8(const cf_call *call, const cf_team *team) {
     cf_amx_conv p;
     conv_of(call, &p);
@@ -78,8 +74,8 @@ const cf_kernel cf_conv_bf16_amx = {.name = "conv_bf16_amx",
                                     .op = CF_OP_CONV,
                                     .cpu = AVX512 | CF_CPU_AMX_BF16,
                                     .refuse = refuse_bf16,
-                                    .packed_size = cf_conv_packed_size,
-                                    .pack = cf_conv_pack,
+                                    .packed_size = cf_conv_packed_size_tiles,
+                                    .pack = cf_conv_pack_tiles,
                                     .scratch_size = scratch_size,
                                     .run = run_bf16};
 
@@ -87,7 +83,7 @@ const cf_kernel cf_conv_int8_amx = {.name = "conv_int8_amx",
                                     .op = CF_OP_CONV,
                                     .cpu = AVX512 | CF_CPU_AMX_INT8,
                                     .refuse = refuse_int8,
-                                    .packed_size = cf_conv_packed_size,
-                                    .pack = pack_int8,
+                                    .packed_size = cf_conv_packed_size_tiles,
+                                    .pack = cf_conv_pack_tiles,
                                     .scratch_size = scratch_size,
                                     .run = run_int8};

@@ -77,13 +77,13 @@ CF_INLINE void cf_micro_finish(const cf_conv_store *s, const __m512 *sums, int p
         }
 }
 
-// What int8's microkernels finish: bytes and half precision, bytes behind SiLU too; no residual; channels in sixteens.
+// What int8's microkernels finish: bytes and half precision, bytes behind SiLU too; no residual; whole panels.
 // ReLU is a lower bound, which it is not before an affine block of negative scale.
 CF_INLINE int cf_micro_finishes_quantised(const cf_problem *problem) {
     const cf_conv_attr *attr = &problem->attr.conv;
     cf_dtype dtype = problem->out[0].dtype;
     int bytes = dtype == CF_U8, half = dtype == CF_BF16 || dtype == CF_F16;
-    if (problem->inputs > 1 || problem->out[0].c % V_LANES) return 0;
+    if (problem->inputs > 1 || (problem->out[0].c % V_LANES && !cf_conv_pairs(problem))) return 0;
     switch (attr->act) {
     case CF_ACT_NONE: return bytes || half;
     case CF_ACT_RELU: return half || (bytes && !(attr->affine && attr->scale < 0));

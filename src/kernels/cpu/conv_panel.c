@@ -52,6 +52,7 @@ void cf_conv_geometry_make(const cf_problem *problem, int images, cf_conv_geomet
     g->groups = length / g->group;
     g->tail = length % g->group;
     g->depth = g->rows * g->cols * (g->groups + (g->tail > 0));
+    g->lead = 0;
     g->row_step = in->row * size;
     g->col_step = in->pixel * size;
     g->step = attr->stride * in->pixel * size;
@@ -76,10 +77,41 @@ void cf_conv_geometry_make(const cf_problem *problem, int images, cf_conv_geomet
     }
 }
 
+int cf_conv_pairs(const cf_problem *problem) {
+    const cf_conv_attr *attr = &problem->attr.conv;
+    const cf_tensor *in = &problem->in[0], *out = &problem->out[0];
+    return attr->kernel_w > 1 && attr->stride == 1 && problem->inputs == 1 && in->pixel == in->c &&
+           out->c == CF_PANEL / 2 && out->pixel == out->c && out->w % 2 == 0;
+}
+
+static void panel_geometry(const cf_problem *problem, int images, cf_conv_geometry *g) {
+    cf_conv_geometry_make(problem, images, g);
+    if (!cf_conv_pairs(problem)) return;
+    int length = (problem->attr.conv.kernel_w + 1) * problem->in[0].c;
+    g->lead = problem->in[0].c;
+    g->outputs = CF_PANEL;
+    g->groups = length / g->group;
+    g->tail = length % g->group;
+    g->depth = g->rows * (g->groups + (g->tail > 0));
+    g->step *= 2;
+    g->out_pixel *= 2;
+    g->width /= 2;
+}
+
+static size_t packed_size(const cf_conv_geometry *g) {
+    return (size_t)g->panels * (cf_conv_panel_bytes(g) + CF_PANEL * 3 * 4);
+}
+
 size_t cf_conv_packed_size(const cf_problem *problem) {
     cf_conv_geometry g;
+    panel_geometry(problem, 1, &g);
+    return packed_size(&g);
+}
+
+size_t cf_conv_packed_size_tiles(const cf_problem *problem) {
+    cf_conv_geometry g;
     cf_conv_geometry_make(problem, 1, &g);
-    return (size_t)g.panels * (cf_conv_panel_bytes(&g) + CF_PANEL * 3 * 4);
+    return packed_size(&g);
 }
 
 // Scale and zero point of a channel of a quantised input.
@@ -122,50 +154,63 @@ float cf_conv_f16_step(float most) {
     return most > 0 ? ldexpf(1, exponent - CF_F16_MOST_EXPONENT) : 1;
 }
 
+// Values of a K run that an output has weights for.
+static int run_length(const cf_conv_geometry *g) {
+    return g->groups * g->group + g->tail - g->lead;
+}
+
 // The step of an output's weights. int8: the largest one, in units of the input, becomes 127.
 static float weight_step(const cf_problem *problem, const cf_conv_geometry *g, int o) {
     cf_dtype dtype = problem->in[0].dtype;
     if (dtype == CF_F32 || dtype == CF_BF16) return 1;
     float most = 0;
-    int length = g->groups * g->group + g->tail;
     for (int row = 0; row < g->rows; row++)
         for (int col = 0; col < g->cols; col++)
-            for (int e = 0; e < length; e++) most = fmaxf(most, fabsf(weight_at(problem, g, o, row, col, e)));
+            for (int e = 0; e < run_length(g); e++) most = fmaxf(most, fabsf(weight_at(problem, g, o, row, col, e)));
     if (dtype == CF_F16) return cf_conv_f16_step(most);
     return most > 0 ? most / 127 : 1;
 }
 
-void cf_conv_pack(const cf_problem *problem, void *packed) {
-    cf_conv_pack_for(problem, packed, 128);
-}
-
-void cf_conv_pack_for(const cf_problem *problem, void *packed, int shift) {
-    cf_conv_geometry g;
-    cf_conv_geometry_make(problem, 1, &g);
+// shift: what signed activations are made unsigned with.
+static void pack(const cf_problem *problem, const cf_conv_geometry *g, int shift, void *packed) {
     const cf_tensor *in = &problem->in[0];
-    size_t panel_bytes = cf_conv_panel_bytes(&g), outputs = (size_t)g.panels * CF_PANEL;
-    memset(packed, 0, cf_conv_packed_size(problem));
-    float *bias = (float *)((char *)packed + (size_t)g.panels * panel_bytes), *scale = bias + outputs;
+    size_t panel_bytes = cf_conv_panel_bytes(g), outputs = (size_t)g->panels * CF_PANEL;
+    memset(packed, 0, packed_size(g));
+    float *bias = (float *)((char *)packed + (size_t)g->panels * panel_bytes), *scale = bias + outputs;
     int32_t *offset = (int32_t *)(scale + outputs);
-    int length = g.groups * g.group + g.tail, size = cf_dtype_size(in->dtype);
+    int size = cf_dtype_size(in->dtype);
     if (in->dtype != CF_S8) shift = 0;
-    for (int o = 0; o < g.outputs; o++) {
-        float step = weight_step(problem, &g, o);
-        unsigned char *to = (unsigned char *)packed + (size_t)(o / CF_PANEL) * panel_bytes + o % CF_PANEL * 4;
+    for (int lane = 0; lane < g->outputs; lane++) {
+        int o = g->lead ? lane % (CF_PANEL / 2) : lane, lead = lane == o ? 0 : g->lead;
+        float step = weight_step(problem, g, o);
+        unsigned char *to = (unsigned char *)packed + (size_t)(lane / CF_PANEL) * panel_bytes + lane % CF_PANEL * 4;
         int32_t sum = 0;
-        for (int row = 0; row < g.rows; row++)
-            for (int col = 0; col < g.cols; col++) {
-                for (int e = 0; e < length; e++) {
-                    unsigned char *at = to + (size_t)(e / g.group) * CF_PANEL * 4 + e % g.group * size;
-                    cf_conv_put(at, in->dtype, weight_at(problem, &g, o, row, col, e), step);
+        for (int row = 0; row < g->rows; row++)
+            for (int col = 0; col < g->cols; col++) {
+                for (int e = 0; e < run_length(g); e++) {
+                    int at_group = (e + lead) / g->group, in_group = (e + lead) % g->group;
+                    unsigned char *at = to + (size_t)at_group * CF_PANEL * 4 + in_group * size;
+                    cf_conv_put(at, in->dtype, weight_at(problem, g, o, row, col, e), step);
                     if (size == 1) sum += *(int8_t *)at * (zero_of(problem, e % in->c) + shift);
                 }
-                to += (size_t)(g.groups + (g.tail > 0)) * CF_PANEL * 4;
+                to += (size_t)(g->groups + (g->tail > 0)) * CF_PANEL * 4;
             }
-        bias[o] = problem->constant[1].data ? problem->constant[1].data[o] : 0;
-        scale[o] = step;
-        offset[o] = -sum;
+        bias[lane] = problem->constant[1].data ? problem->constant[1].data[o] : 0;
+        scale[lane] = step;
+        offset[lane] = -sum;
     }
+}
+
+void cf_conv_pack(const cf_problem *problem, void *packed) {
+    cf_conv_geometry g;
+    panel_geometry(problem, 1, &g);
+    pack(problem, &g, 128, packed);
+}
+
+void cf_conv_pack_tiles(const cf_problem *problem, void *packed) {
+    cf_conv_geometry g;
+    cf_conv_geometry_make(problem, 1, &g);
+    pack(problem, &g, 0, packed);
 }
 
 // How the team shares the work: `across` threads side by side over panels, the others over runs of pixels.
@@ -280,7 +325,7 @@ static void one_tile(const work *w, const place *at, int panel, int count, cf_co
 
 void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine *machine) {
     cf_conv_geometry g;
-    cf_conv_geometry_make(call->problem, call->images, &g);
+    panel_geometry(call->problem, call->images, &g);
     int64_t panel_bytes = (int64_t)cf_conv_panel_bytes(&g);
     work w = {.call = call, .machine = machine, .g = &g, .panel_bytes = panel_bytes};
     w.bias = (const float *)((const char *)call->packed + g.panels * panel_bytes);

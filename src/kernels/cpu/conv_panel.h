@@ -30,6 +30,7 @@ typedef struct cf_conv_geometry {
     int32_t rows, cols;               // K runs
     int32_t groups, tail;             // whole groups in a K run, and values beyond them (less than a group)
     int32_t depth;                    // groups of all K runs, a tail counting as one
+    int32_t lead;                     // values of a pixel where panels hold pairs of pixels (cf_conv_pairs), else 0
     int64_t row_step, col_step, step; // bytes between K runs and between the pixels of a run
     int32_t lines_per_image, width;   // output lines (several rows when they join without a gap)
     int64_t lines;
@@ -85,12 +86,17 @@ cf_conv_share cf_conv_share_of(const cf_team *team, int64_t runs, int panels, in
 
 // NULL if geometry and dtypes suit, else why not.
 const char *cf_conv_refuse(const cf_problem *problem, cf_dtype dtype);
-void cf_conv_geometry_make(const cf_problem *problem, int images, cf_conv_geometry *geometry);
+// 1 where eight outputs would fill half a panel, and it holds those of two neighbouring pixels instead: the second
+// half's weights begin a pixel later, and a kernel row of k pixels, k + 1 long now, takes (k + 1) / 2k of the products.
+int cf_conv_pairs(const cf_problem *problem);
 size_t cf_conv_packed_size(const cf_problem *problem);
-void cf_conv_pack(const cf_problem *problem, void *packed);
-// The same, for kernels that add `shift` to signed activations to make them unsigned (cf_conv_pack: 128).
-void cf_conv_pack_for(const cf_problem *problem, void *packed, int shift);
+void cf_conv_pack(const cf_problem *problem, void *packed); // of signed activations: for those 128 higher
 void cf_conv_run(const cf_call *call, const cf_team *team, const cf_conv_machine *machine);
+
+// For matrix units: no pairs of pixels, signed activations as they are.
+void cf_conv_geometry_make(const cf_problem *problem, int images, cf_conv_geometry *geometry);
+size_t cf_conv_packed_size_tiles(const cf_problem *problem);
+void cf_conv_pack_tiles(const cf_problem *problem, void *packed);
 
 // Stores a weight; int8 and FP16 ones in units of scale.
 void cf_conv_put(unsigned char *to, cf_dtype dtype, float value, float scale);
