@@ -36,8 +36,10 @@ static const cli_option options[] = {
      offsetof(serve_args, deadline_s), .least = 0.001, .most = 3600},
     {"patience", 0, "S", "seconds that a client has to send a request or read its answer (default: 30)", CLI_REAL,
      offsetof(serve_args, patience_s), .least = 0.1, .most = 3600},
-    {"drain", 0, "S", "seconds for the last requests after SIGTERM (default: 30)", CLI_REAL,
-     offsetof(serve_args, drain_s), .least = 0, .most = 3600},
+    {"drain", 0, "S",
+     "seconds that clients may take, after SIGTERM, to end what they began to send; what has arrived is always "
+     "answered (default: 30)",
+     CLI_REAL, offsetof(serve_args, drain_s), .least = 0, .most = 3600},
     {"max-body-mb", 0, "N", "largest body of a request in MiB (default: 32)", CLI_INT,
      offsetof(serve_args, max_body_mb), .least = 1, .most = 1024},
     {"max-megapixels", 0, "N", "largest picture in million pixels (default: 50)", CLI_INT,

@@ -130,7 +130,8 @@ static void watch(serve_server *server, const sigset_t *signals) {
 static void drain(serve_server *server, const sigset_t *signals) {
     double now = common_now(), end = now + server->options->drain, busy;
     __atomic_store_n(&server->draining, 1, __ATOMIC_RELAXED);
-    note(server, "Ending: %d requests have begun.", __atomic_load_n(&server->requests, __ATOMIC_RELAXED));
+    int begun = __atomic_load_n(&server->requests, __ATOMIC_RELAXED);
+    note(server, "Ending: %d request%s begun.", begun, begun == 1 ? " has" : "s have");
     serve_http_quiesce(server);
     busy = now = common_now();
     // Connections that are kept may bring one more request; its answer tells them to close.

@@ -21,7 +21,7 @@ typedef struct serve_options {
     double max_delay; // seconds that a batch may wait to become full
     double deadline;  // seconds until a request must have been taken by a worker
     double patience;  // seconds that a client has to send a request or to read its answer
-    double drain;     // seconds for the last requests after SIGTERM
+    double drain;     // seconds for the rest of requests after SIGTERM; those that have arrived are answered
     size_t max_bytes; // of a body
     size_t all_bytes; // of all bodies together
     int64_t max_pixels;

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ static void become_python(const char *python, int in, int out) {
     signal(SIGPIPE, SIG_DFL);
     signal(SIGINT, SIG_IGN); // Ctrl-C and Ctrl-\ are for the parent
     signal(SIGQUIT, SIG_IGN);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); // or it would go on, and disturb the next bench, when this one is killed
     execlp(python, python, "-c", bench_peers_script, (char *)NULL);
     _exit(127);
 }

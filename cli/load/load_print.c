@@ -42,6 +42,11 @@ static void print_row(const load_point *point) {
                point->p90, point->p95, point->p99, point->p999, point->most);
     else
         print_no_times(point);
+    if (point->good && point->problem[0] && !bad_answers(point)) {
+        printf("%8s ", "");
+        cli_print_text(stdout, point->problem);
+        putchar('\n');
+    }
     if (!bad_answers(point)) return;
     printf("%8s %d busy (503), %d refused, %d lost, %d not sent", "", point->busy, point->refused, point->lost,
            point->unsent);

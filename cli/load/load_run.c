@@ -39,8 +39,9 @@ struct load_sender {
     double begin, end; // of the measurement
     double *times;
     int time_count, time_room;
-    int finished;   // good answers that came within the measurement
-    double late_ms; // what a good answer took that came after it; 0: none did
+    int finished;    // good answers that came within the measurement
+    double late_ms;  // the longest that a good answer took that came after it; 0: none did
+    char early[300]; // what was first wrong before it, or empty
     load_point *point;
 };
 
@@ -137,7 +138,9 @@ static void count_answer(load_sender *sender, const flight *one, CURLcode code, 
     double when = sender->plan.clients ? now : one->due;
     int good = code == CURLE_OK && status >= 200 && status < 300;
     sender->finished += good && now >= sender->begin && now < sender->end;
-    if (good && now >= sender->end) sender->late_ms = (now - one->due) * 1e3;
+    if (good && now >= sender->end) sender->late_ms = fmax(sender->late_ms, (now - one->due) * 1e3);
+    if (!good && when < sender->begin && !sender->early[0])
+        describe_problem(sender, one, code, status, sender->early, sizeof sender->early);
     if (when < sender->begin || when >= sender->end) return;
     if (!good && !point->problem[0]) describe_problem(sender, one, code, status, point->problem, sizeof point->problem);
     if (code != CURLE_OK) {
@@ -208,12 +211,20 @@ static void send_what_is_due(load_sender *sender, double *due, double now) {
     }
 }
 
-// Why nothing was counted, neither good nor bad: the measurement was too short. Of a closed loop whose server answers,
-// every client's answer began before it and ended after it.
+// Why nothing was counted, neither good nor bad: clients gave up before, or the measurement was too short. Where some
+// answers take longer than that, a closed loop counts the quick ones alone.
 static void describe_window(const load_sender *sender, load_point *point) {
     const load_plan *plan = &sender->plan;
     if (point->busy + point->refused + point->lost + point->unsent) return;
-    if (!plan->clients)
+    if (plan->clients && point->good && sender->late_ms > plan->seconds * 1e3)
+        snprintf(point->problem, sizeof point->problem,
+                 "measured for %g s, and some answers take longer (%.0f ms), so that only quick ones count: lengthen "
+                 "it with --seconds",
+                 plan->seconds, sender->late_ms);
+    if (point->good) return;
+    if (sender->early[0])
+        snprintf(point->problem, sizeof point->problem, "%s", sender->early);
+    else if (!plan->clients)
         snprintf(point->problem, sizeof point->problem,
                  "measured for %g s, in which no request was due: lengthen it with --seconds", plan->seconds);
     else if (sender->late_ms > 0)
@@ -227,10 +238,8 @@ static void sum_up(load_sender *sender, load_point *point) {
     point->seconds = sender->plan.seconds;
     point->requests_per_s = sender->finished / point->seconds;
     point->images_per_s = point->requests_per_s * sender->target->images;
-    if (!count) {
-        describe_window(sender, point);
-        return;
-    }
+    describe_window(sender, point);
+    if (!count) return;
     cli_sort(sender->times, count);
     double sum = 0;
     for (int i = 0; i < count; i++) sum += sender->times[i];
@@ -249,6 +258,7 @@ void load_sender_run(load_sender *sender, const load_plan *plan, load_point *out
     sender->point = out;
     sender->time_count = sender->finished = 0;
     sender->late_ms = 0;
+    sender->early[0] = 0;
     double start = cli_seconds(), due = start;
     sender->begin = start + plan->warm_up;
     sender->end = sender->begin + plan->seconds;

@@ -31,7 +31,7 @@ class Slow(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         Slow.seen.append((self.path, dict(self.headers), body))
         time.sleep(max(0.02, Slow.stall_until - time.monotonic()))
-        if self.path == "/late":
+        if self.path == "/late" or (self.path == "/uneven" and len(Slow.seen) % 2):
             time.sleep(0.7)
         if self.path == "/close":
             self.close_connection = len(Slow.seen) > 1
@@ -132,6 +132,8 @@ def check_troubles():
         assert p["good"] == p["lost"] == 0 and "shorter than an answer" in p["first_problem"], p
         p, = points(url, "--rate", "1", "--even", "--seconds", "0.2", status=1)
         assert p["good"] == 0 and "no request was due" in p["first_problem"] and "--seconds" in p["first_problem"], p
+        p, = points(url + "/uneven", "--clients", "2", "--seconds", "0.3", "--warmup", "0")
+        assert p["good"] > 0 and "only quick ones count" in p["first_problem"], p
         p, = points(url + "/late", "--clients", "1", "--seconds", "2")
         assert p["good"] > 0 and "first_problem" not in p, p
     assert "does the server run?" in load(url, status=1)[1]
