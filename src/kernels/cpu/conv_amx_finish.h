@@ -101,18 +101,7 @@ CF_INLINE void cf_write_panels(const cf_conv_store *s, int first, int count, int
 }
 
 // Quantised sums to bytes without a residual, where no value leaves int32 (cf_amx_bounded): as cf_write_panels, with as
-// few instructions as can be, since those are what int8 waits for. Scales, an affine block and the zero point are one
-// multiply-add, ReLU is a bound of bytes.
-typedef struct {
-    v_f32 scale, bias;
-} cf_line;
-
-CF_INLINE cf_line cf_line_of(const float *scale, const float *bias, v_f32 unit, v_f32 shift, int act) {
-    cf_line line = {v_load(scale), v_load(bias)};
-    if (act != CF_ACT_SILU) line = (cf_line){v_mul(line.scale, unit), v_fma(line.bias, unit, shift)};
-    return line;
-}
-
+// few instructions as can be, since those are what int8 waits for. ReLU is a bound of bytes.
 CF_INLINE v_f32 cf_on_line(const float *sums, cf_line line, v_f32 unit, v_f32 shift, int act) {
     v_f32 value = v_fma(v_from_i32(v_load_i32((const int32_t *)(const void *)sums)), line.scale, line.bias);
     return act == CF_ACT_SILU ? v_fma(v_act_for(CF_U8, act, value), unit, shift) : value;

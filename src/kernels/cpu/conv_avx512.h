@@ -95,20 +95,19 @@ CF_INLINE int cf_micro_finishes_quantised(const cf_problem *problem) {
 // int32 sums to bytes with as few instructions as can be: without SiLU, scales, an affine block and the zero point are
 // one multiply-add (so ties may fall to the other side than in v_write). What exceeds int32 is converted to 0x80000000,
 // the most of unsigned numbers that saturate.
-CF_INLINE void cf_micro_finish_bytes(const cf_conv_store *s, const __m512 *sums, int pixels, int panels, int silu) {
+CF_INLINE void cf_micro_finish_bytes(const cf_conv_store *s, const __m512 *sums, int pixels, int panels, int act) {
     const cf_tensor *to = s->out_tensor;
     v_f32 unit = v_set((s->attr->affine ? s->attr->scale : 1) / to->scale);
     v_f32 shift = v_set((s->attr->affine ? s->attr->shift : 0) / to->scale + (float)to->zero);
-    v_f32 least = s->attr->act == CF_ACT_RELU ? v_max(shift, v_zero()) : v_zero();
+    v_f32 least = act == CF_ACT_RELU ? v_max(shift, v_zero()) : v_zero();
 #pragma GCC unroll 3
     for (int p = 0; p < panels; p++) {
-        v_f32 scale = v_load(s->scale + p * V_LANES), bias = v_load(s->bias + p * V_LANES);
-        if (!silu) scale = v_mul(scale, unit), bias = v_fma(bias, unit, shift);
+        cf_line line = cf_line_of(s->scale + p * V_LANES, s->bias + p * V_LANES, unit, shift, act);
         char *out = s->out + p * V_LANES;
 #pragma GCC unroll 28
         for (int m = 0; m < pixels; m++, out += s->out_pixel) {
-            v_f32 value = v_fma(v_from_i32(_mm512_castps_si512(sums[m * panels + p])), scale, bias);
-            if (silu) value = v_fma(v_act_for(CF_U8, CF_ACT_SILU, value), unit, shift);
+            v_f32 value = v_fma(v_from_i32(_mm512_castps_si512(sums[m * panels + p])), line.scale, line.bias);
+            if (act == CF_ACT_SILU) value = v_fma(v_act_for(CF_U8, CF_ACT_SILU, value), unit, shift);
             _mm_storeu_si128((__m128i *)out, _mm512_cvtusepi32_epi8(v_to_i32(v_max(value, least))));
         }
     }
@@ -125,9 +124,9 @@ CF_INLINE void cf_micro_finish_as(const cf_conv_store *s, const __m512 *sums, in
     else if (s->out_tensor->dtype == CF_F16)
         cf_micro_finish(s, sums, pixels, panels, CF_F16, 1, 0);
     else if (s->attr->act == CF_ACT_SILU)
-        cf_micro_finish_bytes(s, sums, pixels, panels, 1);
+        cf_micro_finish_bytes(s, sums, pixels, panels, CF_ACT_SILU);
     else
-        cf_micro_finish_bytes(s, sums, pixels, panels, 0);
+        cf_micro_finish_bytes(s, sums, pixels, panels, s->attr->act);
 }
 
 // FP16 products are summed in FP16, 32 sums a vector: of the even and the odd channels of each output. Adds them as

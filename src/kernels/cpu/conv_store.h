@@ -23,6 +23,18 @@ CF_INLINE void cf_micro_flush(const cf_conv_tile *tile, v_f32 *sums, int count, 
     }
 }
 
+// int32 sums to bytes in one multiply-add: the scale and the bias of each channel, in front of SiLU; else an affine
+// block, the unit of the output and its zero point too, which unit and shift hold.
+typedef struct {
+    v_f32 scale, bias;
+} cf_line;
+
+CF_INLINE cf_line cf_line_of(const float *scale, const float *bias, v_f32 unit, v_f32 shift, int act) {
+    cf_line line = {v_load(scale), v_load(bias)};
+    if (act != CF_ACT_SILU) line = (cf_line){v_mul(line.scale, unit), v_fma(line.bias, unit, shift)};
+    return line;
+}
+
 CF_INLINE void cf_store_rows(const cf_conv_store *s, int act, int quantised, cf_dtype out, int add) {
     cf_dtype add_dtype = add ? s->add_tensor->dtype : CF_F32;
     int out_size = cf_dtype_size(out), add_size = cf_dtype_size(add_dtype);

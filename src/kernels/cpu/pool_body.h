@@ -130,33 +130,23 @@ CF_INLINE void max_2x2_vectors(char *to, long to_pixel, real_format to_format, c
     }
 }
 
-// The same for FP32.
-static void max_2x2_float_vectors(float *to, long to_pixel, const float *row, const float *below, long c, int pixels) {
-    for (long i = 0; i < c; i += V_LANES) {
-        v_f32 left = v_max(v_load(row + i), v_load(below + i));
-        for (int x = 0; x < pixels; x++) {
-            long at = (x + 1) * c + i;
-            v_f32 right = v_max(v_load(row + at), v_load(below + at));
-            v_store(to + x * to_pixel + i, v_max(left, right));
-            left = right;
-        }
+// The same for what needs no turning over.
+#define MAX_2X2_VECTORS(name, type, lanes, load, max, store)                                                           \
+    static void name(type *to, long to_pixel, const type *row, const type *below, long c, int pixels) {                \
+        for (long i = 0; i < c; i += lanes) {                                                                          \
+            __typeof__(load(row)) left = max(load(row + i), load(below + i));                                          \
+            for (int x = 0; x < pixels; x++) {                                                                         \
+                long at = (x + 1) * c + i;                                                                             \
+                __typeof__(left) right = max(load(row + at), load(below + at));                                        \
+                store(to + x * to_pixel + i, max(left, right));                                                        \
+                left = right;                                                                                          \
+            }                                                                                                          \
+        }                                                                                                              \
     }
-}
-
-// The same for unsigned bytes.
-static void max_2x2_byte_vectors(char *to, long to_pixel, const char *row, const char *below, long c, int pixels) {
-    for (long i = 0; i < c; i += 16) {
-        __m128i left =
-            _mm_max_epu8(_mm_loadu_si128((const __m128i *)(row + i)), _mm_loadu_si128((const __m128i *)(below + i)));
-        for (int x = 0; x < pixels; x++) {
-            long at = (x + 1) * c + i;
-            __m128i right = _mm_max_epu8(_mm_loadu_si128((const __m128i *)(row + at)),
-                                         _mm_loadu_si128((const __m128i *)(below + at)));
-            _mm_storeu_si128((__m128i *)(to + x * to_pixel + i), _mm_max_epu8(left, right));
-            left = right;
-        }
-    }
-}
+#define LOAD_BYTES(from) _mm_loadu_si128((const __m128i *)(from))
+#define STORE_BYTES(to, value) _mm_storeu_si128((__m128i *)(to), value)
+MAX_2X2_VECTORS(max_2x2_float_vectors, float, V_LANES, v_load, v_max, v_store)
+MAX_2X2_VECTORS(max_2x2_byte_vectors, char, 16, LOAD_BYTES, _mm_max_epu8, STORE_BYTES)
 
 enum {
     MAX_2X2_BYTES = 8192, // of a stretch on its way to an output that is not dense
